@@ -1,0 +1,63 @@
+//! Contracts and shared vocabulary of Evenhand, a framework for fairness-aware recommender research.
+//!
+//! A plugin is one file: parameters declared with [`plugin!`], and one trait implemented for them.
+//!
+//! | trait | from | to |
+//! | --- | --- | --- |
+//! | [`Recommender`] | [`Interactions`] | a [`Model`]: scores of all items for some users |
+//! | [`FairnessLoss`] | predictions and [`Groups`] | a value and its gradient |
+//! | [`Policy`] | a model | [`Slates`] with propensities |
+//! | [`Simulator`] | a seed | an [`Environment`]: a [`Dataset`], or answers to actions |
+//! | [`GroupRegressor`] | a [`GroupTable`] | predictions per group, batch or online |
+//!
+//! Around them:
+//! - [`Run`] is all that a plugin may use besides its data: [`Streams`] of random numbers, threads, the [`Dense`] backend,
+//!   the cancel flag, the observer.
+//! - [`Registry`] finds plugins by name; [`snapshot`] stores fitted models; [`metrics`] measures them;
+//!   [`contract`] holds what every implementation must pass.
+//! - [`Error`] is structured by what the reader can do about it.
+//!
+//! Factors, scores and kernels are `f32`; losses, metrics, policies, regressors and accumulators `f64`.
+#![warn(missing_docs)]
+
+extern crate self as evenhand_core;
+
+pub mod contract;
+pub mod dense;
+pub mod metrics;
+pub mod params;
+pub mod snapshot;
+
+mod data;
+mod error;
+mod fairness;
+mod group;
+mod interactions;
+mod model;
+mod policy;
+mod recommender;
+mod registry;
+mod rng;
+mod run;
+mod simulator;
+
+pub use data::{Dataset, Groups, Ids, Scale};
+pub use dense::{Dense, TopK};
+pub use error::{Error, Result, Source, nearest};
+pub use fairness::{FairnessData, FairnessLoss};
+pub use group::{GroupPredictor, GroupRegressor, GroupTable, OnlineRegressor};
+pub use interactions::{Compressed, Duplicates, Interactions, Rows};
+pub use model::{Factors, Feedback, Model, Observation, Output};
+pub use params::{Field, Params, Recipe};
+pub use policy::{Acting, Policy, Slates, World};
+pub use recommender::Recommender;
+pub use registry::{Descriptor, Kinded, Nested, Origin, Registry};
+pub use rng::{Rng, Streams};
+pub use run::{Observer, Run, Silent};
+pub use simulator::{Audit, Environment, Simulator};
+
+/// What the macros need; not part of the interface.
+#[doc(hidden)]
+pub mod private {
+    pub use {inventory, serde};
+}

@@ -1,0 +1,132 @@
+//! `Run`: everything a plugin may use besides its data: randomness, threads, dense products, the way to stop.
+
+use crate::dense::{Dense, Reference};
+use crate::{Error, Result, Streams};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Receives what a plugin reports while it works. All methods may be called from any thread.
+pub trait Observer: Send + Sync {
+    /// `done` of `total` steps are finished.
+    fn progress(&self, done: usize, total: usize) {
+        let _ = (done, total);
+    }
+
+    /// A named figure at a step (epoch, sweep, period), counted from 0: a point of a training curve.
+    fn figure(&self, step: usize, name: &str, value: f64) {
+        let _ = (step, name, value);
+    }
+}
+
+/// An observer that ignores everything.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Silent;
+
+impl Observer for Silent {}
+
+/// The surroundings of one computation. Cheap to clone.
+#[derive(Clone)]
+pub struct Run {
+    /// Random streams of this run; see [`Streams`].
+    pub streams: Streams,
+    pool: Arc<rayon::ThreadPool>,
+    dense: Arc<dyn Dense>,
+    cancel: Arc<AtomicBool>,
+    observer: Arc<dyn Observer>,
+}
+
+impl Run {
+    /// A run with that seed, all processors, and the reference backend for dense products.
+    pub fn new(seed: u64) -> Self {
+        let pool = rayon::ThreadPoolBuilder::new().build().expect("the system refuses to start threads");
+        Self {
+            streams: Streams::new(seed),
+            pool: Arc::new(pool),
+            dense: Arc::new(Reference),
+            cancel: Arc::default(),
+            observer: Arc::new(Silent),
+        }
+    }
+
+    /// The same run on `threads` threads; 0 means one per processor. Results do not depend on the number.
+    ///
+    /// # Errors
+    /// [`Error::Device`] where the system refuses to start threads.
+    pub fn with_threads(mut self, threads: usize) -> Result<Self> {
+        let built = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+        self.pool = Arc::new(built.map_err(|e| Error::Device(format!("{threads} threads: {e}")))?);
+        Ok(self)
+    }
+
+    /// The same run with another seed.
+    pub fn with_seed(mut self, seed: u64) -> Self {
+        self.streams = Streams::new(seed);
+        self
+    }
+
+    /// The same run with the random streams below `label`.
+    pub fn child(&self, label: &str) -> Self {
+        Self { streams: self.streams.child(label), ..self.clone() }
+    }
+
+    /// The same run with another backend for dense products.
+    pub fn with_dense(mut self, dense: Arc<dyn Dense>) -> Self {
+        self.dense = dense;
+        self
+    }
+
+    /// The same run, stopping once `cancel` is set.
+    pub fn with_cancel(mut self, cancel: Arc<AtomicBool>) -> Self {
+        self.cancel = cancel;
+        self
+    }
+
+    /// The same run, reporting to `observer`.
+    pub fn with_observer(mut self, observer: Arc<dyn Observer>) -> Self {
+        self.observer = observer;
+        self
+    }
+
+    /// Number of threads.
+    pub fn threads(&self) -> usize {
+        self.pool.current_num_threads()
+    }
+
+    /// Runs `work` on this run's threads: `rayon`'s parallel iterators inside use them.
+    pub fn install<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
+        self.pool.install(work)
+    }
+
+    /// The backend for dense products.
+    pub fn dense(&self) -> &dyn Dense {
+        self.dense.as_ref()
+    }
+
+    /// Whom to report to.
+    pub fn observer(&self) -> &dyn Observer {
+        self.observer.as_ref()
+    }
+
+    /// Call once per epoch or sweep: reports progress, and stops where asked to.
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`] once the cancel flag is set.
+    pub fn step(&self, done: usize, total: usize) -> Result<()> {
+        self.observer.progress(done, total);
+        self.check()
+    }
+
+    /// Stops where asked to.
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`] once the cancel flag is set.
+    pub fn check(&self) -> Result<()> {
+        if self.cancel.load(Ordering::Relaxed) { Err(Error::Cancelled) } else { Ok(()) }
+    }
+}
+
+impl std::fmt::Debug for Run {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Run {{ {:?}, threads: {}, dense: {} }}", self.streams, self.threads(), self.dense.name())
+    }
+}
