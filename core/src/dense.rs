@@ -273,7 +273,7 @@ mod tests {
         for round in 0..200 {
             let n = rng.random_range(0..60);
             // Few distinct scores, so that ties are common; both zeros occur.
-            let scores: Vec<f32> = (0..n).map(|_| rng.random_range(-3..3) as f32 * 0.5).map(|s| s * -1.0).collect();
+            let scores: Vec<f32> = (0..n).map(|_| rng.random_range(-3..3) as f32 * 0.5).map(|s: f32| -s).collect();
             let k = round % 13;
             let mut best = Best::new(k);
             offer_unseen(&scores, &[], &mut best).unwrap();

@@ -212,6 +212,26 @@ impl Interactions {
         Self::new(self.users(), self.items(), &rows)
     }
 
+    /// The same rows with the values `new(user, item, value)`.
+    ///
+    /// # Errors
+    /// [`Error::Unusable`] where a new value is not finite.
+    pub fn map_values(&self, new: impl Fn(u32, u32, f32) -> f32) -> Result<Self> {
+        let mut mapped = self.clone();
+        for (entity, span) in self.by_user.offsets.windows(2).enumerate() {
+            for at in span[0]..span[1] {
+                let (item, old) = (self.by_user.partners[at], self.by_user.values[at]);
+                let value = new(entity as u32, item, old);
+                if !value.is_finite() {
+                    return Err(Error::Unusable(format!("value of user {entity}, item {item} becomes {value}")));
+                }
+                mapped.by_user.values[at] = value;
+            }
+        }
+        mapped.by_item = transpose(&mapped.by_user, self.items());
+        Ok(mapped)
+    }
+
     /// The same data with at most one row per user and item.
     ///
     /// # Errors

@@ -25,4 +25,10 @@ pub trait Recommender: Recipe {
         let _ = earlier;
         self.fit(train, run)
     }
+
+    /// Whether the scores of a user depend on what that user did. Where they do, the contract expects them to tell
+    /// liked items from others; overridden only by baselines that are the same, or arbitrary, for everyone.
+    fn personalised(&self) -> bool {
+        true
+    }
 }

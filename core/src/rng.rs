@@ -21,7 +21,8 @@ pub type Rng = ChaCha8Rng;
 /// assert_eq!(first, Streams::new(42).child("als/start").rng(7).random::<f64>());
 /// assert_ne!(first, streams.rng(8).random::<f64>());
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Streams {
     key: [u64; 4],
 }

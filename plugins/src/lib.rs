@@ -1,1 +1,7 @@
-//! x
+//! The plugins that come with Evenhand: one file each, a folder only where a family shares parts.
+#![warn(missing_docs)]
+
+pub mod als;
+pub mod biased_ratings;
+pub mod popularity;
+pub mod random;

@@ -1,0 +1,29 @@
+//! What every implementation must pass, callable from any crate.
+//!
+//! A plugin author's whole test, beside `use my_plugins as _;`:
+//!
+//! ```no_run
+//! use evenhand_core::{Recommender, Registry, contract};
+//! let registry = Registry::<dyn Recommender>::linked().unwrap();
+//! contract::assert_all(contract::recommender(registry.get("my-plugin").unwrap()));
+//! ```
+//!
+//! Every check is a named function with a line on what it demands. A check reports; it does not panic, and neither
+//! does the kit where a plugin panics. The data are small, fixed, and made in the kit.
+
+mod fairness;
+mod outcome;
+mod recipe;
+mod recommender;
+mod simulator;
+mod small;
+mod states;
+
+#[cfg(test)]
+mod broken;
+
+pub use fairness::fairness_loss;
+pub use outcome::{Outcome, Stop, assert_all};
+pub use recipe::recipe;
+pub use recommender::{recommender, recommender_with};
+pub use simulator::simulator;

@@ -1,0 +1,319 @@
+//! Small dense linear algebra on padded rows, in explicit vector instructions chosen at run time.
+//!
+//! Sums run in [`LANES`] fixed lanes and are added up as a tree, whatever the length of the processor's vectors: the
+//! bits of a result depend neither on the processor nor on the number of threads.
+
+use pulp::Simd;
+use std::ops::{Add, Div, Mul, Sub};
+
+/// Rows are padded with zeros to a multiple of this many numbers.
+pub(super) const LANES: usize = 16;
+
+/// `f32` or `f64`, with its vectors on processor `S`.
+pub(super) trait Real:
+    Copy
+    + Send
+    + Sync
+    + PartialOrd
+    + nalgebra::Scalar
+    + Add<Output = Self>
+    + Sub<Output = Self>
+    + Mul<Output = Self>
+    + Div<Output = Self>
+{
+    const ZERO: Self;
+    const ONE: Self;
+    /// A vector of some numbers.
+    type Vector<S: Simd>: Copy;
+
+    fn of(x: f64) -> Self;
+    fn sqrt(self) -> Self;
+    /// Numbers in a vector.
+    fn width<S: Simd>() -> usize;
+    fn vectors<S: Simd>(row: &[Self]) -> &[Self::Vector<S>];
+    fn vectors_mut<S: Simd>(row: &mut [Self]) -> &mut [Self::Vector<S>];
+    fn splat<S: Simd>(simd: S, x: Self) -> Self::Vector<S>;
+    fn plus<S: Simd>(simd: S, a: Self::Vector<S>, b: Self::Vector<S>) -> Self::Vector<S>;
+    fn times<S: Simd>(simd: S, a: Self::Vector<S>, b: Self::Vector<S>) -> Self::Vector<S>;
+    /// a b + c, rounded once.
+    fn fma<S: Simd>(simd: S, a: Self::Vector<S>, b: Self::Vector<S>, c: Self::Vector<S>) -> Self::Vector<S>;
+    /// Sum of the numbers in a vector: the upper half is added to the lower one until one is left.
+    fn sum<S: Simd>(simd: S, a: Self::Vector<S>) -> Self;
+}
+
+macro_rules! real {
+    ($ty:ty, $vector:ident, $width:ident, $vectors:ident, $vectors_mut:ident, $splat:ident, $add:ident, $mul:ident,
+     $fma:ident, $sum:ident) => {
+        impl Real for $ty {
+            const ZERO: Self = 0.0;
+            const ONE: Self = 1.0;
+            type Vector<S: Simd> = S::$vector;
+
+            #[inline(always)]
+            fn of(x: f64) -> Self {
+                x as $ty
+            }
+            #[inline(always)]
+            fn sqrt(self) -> Self {
+                <$ty>::sqrt(self)
+            }
+            #[inline(always)]
+            fn width<S: Simd>() -> usize {
+                S::$width
+            }
+            #[inline(always)]
+            fn vectors<S: Simd>(row: &[Self]) -> &[S::$vector] {
+                S::$vectors(row).0
+            }
+            #[inline(always)]
+            fn vectors_mut<S: Simd>(row: &mut [Self]) -> &mut [S::$vector] {
+                S::$vectors_mut(row).0
+            }
+            #[inline(always)]
+            fn splat<S: Simd>(simd: S, x: Self) -> S::$vector {
+                simd.$splat(x)
+            }
+            #[inline(always)]
+            fn plus<S: Simd>(simd: S, a: S::$vector, b: S::$vector) -> S::$vector {
+                simd.$add(a, b)
+            }
+            #[inline(always)]
+            fn times<S: Simd>(simd: S, a: S::$vector, b: S::$vector) -> S::$vector {
+                simd.$mul(a, b)
+            }
+            #[inline(always)]
+            fn fma<S: Simd>(simd: S, a: S::$vector, b: S::$vector, c: S::$vector) -> S::$vector {
+                simd.$fma(a, b, c)
+            }
+            #[inline(always)]
+            fn sum<S: Simd>(simd: S, a: S::$vector) -> Self {
+                simd.$sum(a)
+            }
+        }
+    };
+}
+real!(
+    f32,
+    f32s,
+    F32_LANES,
+    as_simd_f32s,
+    as_mut_simd_f32s,
+    splat_f32s,
+    add_f32s,
+    mul_f32s,
+    mul_add_f32s,
+    reduce_sum_f32s
+);
+real!(
+    f64,
+    f64s,
+    F64_LANES,
+    as_simd_f64s,
+    as_mut_simd_f64s,
+    splat_f64s,
+    add_f64s,
+    mul_f64s,
+    mul_add_f64s,
+    reduce_sum_f64s
+);
+
+/// Length of a padded row of `rank` numbers.
+pub(super) fn padded(rank: usize) -> usize {
+    rank.next_multiple_of(LANES)
+}
+
+/// Inner products of `R` padded rows with `p`, which is read once for all.
+#[inline(always)]
+fn dots<T: Real, S: Simd, const R: usize>(simd: S, rows: [&[T]; R], p: &[T]) -> [T; R] {
+    // Vectors that make up the fixed lanes: a constant of the processor, so one arm is compiled.
+    match LANES / T::width::<S>() {
+        1 => dots_in::<T, S, R, 1>(simd, rows, p),
+        2 => dots_in::<T, S, R, 2>(simd, rows, p),
+        4 => dots_in::<T, S, R, 4>(simd, rows, p),
+        8 => dots_in::<T, S, R, 8>(simd, rows, p),
+        _ => dots_in::<T, S, R, 16>(simd, rows, p),
+    }
+}
+
+#[inline(always)]
+fn dots_in<T: Real, S: Simd, const R: usize, const G: usize>(simd: S, rows: [&[T]; R], p: &[T]) -> [T; R] {
+    let mut acc = [[T::splat(simd, T::ZERO); G]; R];
+    let p = T::vectors::<S>(p).as_chunks::<G>().0;
+    let mut vectors = [p; R];
+    for r in 0..R {
+        vectors[r] = &T::vectors::<S>(rows[r]).as_chunks::<G>().0[..p.len()];
+    }
+    for (c, p) in p.iter().enumerate() {
+        for r in 0..R {
+            for g in 0..G {
+                acc[r][g] = T::fma(simd, vectors[r][c][g], p[g], acc[r][g]);
+            }
+        }
+    }
+    let mut sums = [T::ZERO; R];
+    for r in 0..R {
+        let mut half = G / 2;
+        while half > 0 {
+            for g in 0..half {
+                acc[r][g] = T::plus(simd, acc[r][g], acc[r][g + half]);
+            }
+            half /= 2;
+        }
+        sums[r] = T::sum(simd, acc[r][0]);
+    }
+    sums
+}
+
+/// Inner product of two padded rows.
+#[inline(always)]
+pub(super) fn dot<T: Real, S: Simd>(simd: S, a: &[T], b: &[T]) -> T {
+    let [sum] = dots(simd, [a], b);
+    sum
+}
+
+/// `to += scale * row` on padded rows.
+#[inline(always)]
+pub(super) fn axpy<T: Real, S: Simd>(simd: S, scale: T, row: &[T], to: &mut [T]) {
+    let scale = T::splat(simd, scale);
+    for (to, row) in T::vectors_mut::<S>(to).iter_mut().zip(T::vectors::<S>(row)) {
+        *to = T::fma(simd, scale, *row, *to);
+    }
+}
+
+/// `to = scale * row` on padded rows.
+#[inline(always)]
+pub(super) fn scaled<T: Real, S: Simd>(simd: S, scale: T, row: &[T], to: &mut [T]) {
+    let scale = T::splat(simd, scale);
+    for (to, row) in T::vectors_mut::<S>(to).iter_mut().zip(T::vectors::<S>(row)) {
+        *to = T::times(simd, scale, *row);
+    }
+}
+
+/// `to += sum of (base[n] + weights[n] rows[n] . p) rows[n]` over some padded rows, so that `p` and `to` are read once
+/// for all of them.
+#[inline(always)]
+pub(super) fn add_ranks<T: Real, S: Simd, const R: usize>(
+    simd: S,
+    rows: [&[T]; R],
+    base: [T; R],
+    weights: [T; R],
+    p: &[T],
+    to: &mut [T],
+) {
+    let dots = dots(simd, rows, p);
+    let to = T::vectors_mut::<S>(to);
+    let mut scale = [T::splat(simd, T::ZERO); R];
+    let mut vectors = [&T::vectors::<S>(p)[..0]; R];
+    for r in 0..R {
+        scale[r] = T::splat(simd, base[r] + weights[r] * dots[r]);
+        vectors[r] = &T::vectors::<S>(rows[r])[..to.len()];
+    }
+    for (c, to) in to.iter_mut().enumerate() {
+        for r in 0..R {
+            *to = T::fma(simd, scale[r], vectors[r][c], *to);
+        }
+    }
+}
+
+/// `gram += rows' rows` for padded `rows` of `width`, the upper triangle (a little more, where a tile overlaps it).
+#[inline(always)]
+pub(super) fn add_gram<T: Real, S: Simd>(simd: S, rows: &[T], width: usize, gram: &mut [T]) {
+    // As many sums as registers hold: 8 x 3 of 32, 4 x 3 of 16.
+    if S::REGISTER_COUNT >= 32 && T::width::<S>() >= 8 {
+        gram_tiles::<T, S, 8>(simd, rows, width, gram);
+    } else {
+        gram_tiles::<T, S, 4>(simd, rows, width, gram);
+    }
+}
+
+#[inline(always)]
+fn gram_tiles<T: Real, S: Simd, const TILE: usize>(simd: S, rows: &[T], width: usize, gram: &mut [T]) {
+    let end = width / T::width::<S>();
+    for i in (0..width).step_by(TILE) {
+        // The vectors from the diagonal to the right, three at a time as long as there are three.
+        let mut j = i / T::width::<S>();
+        while j + 3 <= end {
+            tile::<T, S, TILE, 3>(simd, rows, width, i, j, gram);
+            j += 3;
+        }
+        if end - j == 2 {
+            tile::<T, S, TILE, 2>(simd, rows, width, i, j, gram);
+        } else if end - j == 1 {
+            tile::<T, S, TILE, 1>(simd, rows, width, i, j, gram);
+        }
+    }
+}
+
+/// A tile of `TILE` rows from `i` and `W` vectors of columns from vector `j`, kept in registers over all of `rows`.
+#[inline(always)]
+fn tile<T: Real, S: Simd, const TILE: usize, const W: usize>(
+    simd: S,
+    rows: &[T],
+    width: usize,
+    i: usize,
+    j: usize,
+    gram: &mut [T],
+) {
+    let mut acc = [[T::splat(simd, T::ZERO); W]; TILE];
+    for row in rows.chunks_exact(width) {
+        let left = &row[i..i + TILE];
+        let right = &T::vectors::<S>(row)[j..j + W];
+        for t in 0..TILE {
+            let left = T::splat(simd, left[t]);
+            for w in 0..W {
+                acc[t][w] = T::fma(simd, left, right[w], acc[t][w]);
+            }
+        }
+    }
+    for t in 0..TILE {
+        let to = &mut T::vectors_mut::<S>(&mut gram[(i + t) * width..][..width])[j..j + W];
+        for w in 0..W {
+            to[w] = T::plus(simd, to[w], acc[t][w]);
+        }
+    }
+}
+
+/// Cholesky factor in place: the upper triangle of `a` (rank rows of `width`) becomes U with A = U'U.
+/// `inverse` receives the inverse diagonal. False where A is seen not to be positive definite; a pivot that is NaN or
+/// infinite shows in the solution instead.
+#[inline(always)]
+pub(super) fn cholesky<T: Real, S: Simd>(simd: S, a: &mut [T], rank: usize, width: usize, inverse: &mut [T]) -> bool {
+    for j in 0..rank {
+        let (head, tail) = a.split_at_mut((j + 1) * width);
+        let pivot_row = &mut head[j * width..];
+        let pivot = pivot_row[j];
+        if pivot <= T::ZERO {
+            return false;
+        }
+        inverse[j] = T::ONE / pivot.sqrt();
+        let scale = T::splat(simd, inverse[j]);
+        for v in T::vectors_mut::<S>(&mut pivot_row[j / LANES * LANES..]) {
+            *v = T::times(simd, *v, scale);
+        }
+        for i in j + 1..rank {
+            let from = i / LANES * LANES;
+            let row = &mut tail[(i - j - 1) * width + from..(i - j) * width];
+            axpy(simd, T::ZERO - pivot_row[i], &pivot_row[from..], row);
+        }
+    }
+    true
+}
+
+/// Solves U'U x = b in place, given what [`cholesky`] left. `b` is padded with zeros.
+#[inline(always)]
+pub(super) fn solve<T: Real, S: Simd>(simd: S, u: &mut [T], rank: usize, width: usize, inverse: &[T], b: &mut [T]) {
+    for j in 0..rank {
+        let y = b[j] * inverse[j];
+        // Entries left of the diagonal are not part of U; they are cleared so that whole blocks may be used.
+        let from = j / LANES * LANES;
+        let row = &mut u[j * width..(j + 1) * width];
+        row[from..=j].fill(T::ZERO);
+        axpy(simd, T::ZERO - y, &row[from..], &mut b[from..]);
+        b[j] = y;
+    }
+    for j in (0..rank).rev() {
+        let from = j / LANES * LANES;
+        let right = dot(simd, &u[j * width + from..(j + 1) * width], &b[from..]);
+        b[j] = (b[j] - right) * inverse[j];
+    }
+}

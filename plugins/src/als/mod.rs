@@ -1,0 +1,220 @@
+//! Alternating least squares for explicit and implicit feedback.
+//!
+//! With the factors of the items fixed, those of each user solve a small least-squares problem, and the other way
+//! round. One sweep solves the items, then the users.
+//!
+//! - Explicit, with lambda weighted by the number of ratings ("ALS-WR"): Zhou, Wilkinson, Schreiber & Pan,
+//!   "Large-scale parallel collaborative filtering for the Netflix prize", AAIM 2008.
+//! - Implicit, confidence `c = 1 + alpha |r|`: Hu, Koren & Volinsky, "Collaborative filtering for implicit feedback
+//!   datasets", ICDM 2008; conjugate gradients: Takacs, Pilaszy & Tikk, RecSys 2011.
+//!
+//! Several ratings of one pair are observations of their own. An entity without ratings has zero factors.
+
+mod half_step;
+mod linear;
+#[cfg(test)]
+mod tests;
+
+use evenhand_core::{Compressed, Error, Factors, Interactions, Model, Output, Recommender, Result, Run};
+use evenhand_core::{choice, plugin};
+use linear::Real;
+use nalgebra::DMatrix;
+use rand_distr::{Distribution, StandardNormal};
+
+choice! {
+    /// What the values of the data are.
+    pub enum FeedbackKind {
+        /// Ratings: fit the observed values.
+        Explicit = "explicit",
+        /// Counts or events: fit 1 where observed, 0 elsewhere, with confidence 1 + alpha |value|.
+        Implicit = "implicit",
+    }
+}
+
+choice! {
+    /// How the regularisation of an entity depends on its number of ratings.
+    pub enum Weighting {
+        /// lambda times the number of ratings.
+        Count = "count",
+        /// lambda.
+        Plain = "plain",
+    }
+}
+
+choice! {
+    /// How the equations of one entity are solved.
+    pub enum Solver {
+        /// Exactly, by Cholesky's method.
+        Cholesky = "cholesky",
+        /// By a few steps of conjugate gradients from the earlier value.
+        Cg = "cg",
+    }
+}
+
+choice! {
+    /// Precision of factors and sums while fitting.
+    pub enum Precision {
+        /// Single.
+        F32 = "f32",
+        /// Double.
+        F64 = "f64",
+    }
+}
+
+plugin! {
+    /// Alternating least squares on explicit ratings or implicit feedback.
+    pub struct Als: Recommender = "als",
+        from "Zhou et al., AAIM 2008; Hu, Koren & Volinsky, ICDM 2008; Takacs, Pilaszy & Tikk, RecSys 2011" {
+        /// Length of a factor vector.
+        factors: usize = 32, in 1..=1024;
+        /// Whether values are ratings to be fitted or evidence of interest.
+        feedback: FeedbackKind = FeedbackKind::Explicit;
+        /// Regularisation lambda.
+        lambda: f64 = 0.05, in 0.0..;
+        /// Whether lambda is multiplied by the number of ratings of the entity.
+        weighting: Weighting = Weighting::Count;
+        /// Implicit feedback: growth of confidence with the value.
+        alpha: f64 = 10.0, in 0.0..;
+        /// Explicit feedback: fit what the global mean and the damped item and user biases leave.
+        biases: bool = true;
+        /// Explicit feedback: pseudo-count that pulls the biases to zero.
+        damping: f64 = 5.0, in 0.0..;
+        /// Sweeps over both sides.
+        iterations: usize = 15, in 1..;
+        /// Exact solution, or a few cheap steps towards it.
+        solver: Solver = Solver::Cholesky;
+        /// Steps of conjugate gradients per sweep.
+        steps: usize = 3, in 1..;
+        /// Precision of factors and sums.
+        accumulate: Precision = Precision::F32;
+    }
+}
+
+impl Recommender for Als {
+    fn fit(&self, train: &Interactions, run: &Run) -> Result<Box<dyn Model>> {
+        self.train(train, None, run)
+    }
+
+    /// Starts from the factors of `earlier`, which must have the shape that this recipe gives.
+    fn refit(&self, train: &Interactions, earlier: &dyn Model, run: &Run) -> Result<Box<dyn Model>> {
+        let folded = if self.has_biases() { 2 } else { 0 };
+        let Some(factors) = earlier.factors() else {
+            return Err(Error::Unsupported { plugin: earlier.kind().into(), operation: "a warm start of `als`" });
+        };
+        let expected = (self.factors + folded, train.users(), train.items());
+        let got = (factors.rank(), earlier.users(), earlier.items());
+        if expected != got {
+            return Err(Error::shape("factors, users and items", format!("{expected:?}"), format!("{got:?}")));
+        }
+        self.train(train, Some(factors), run)
+    }
+}
+
+impl Als {
+    fn has_biases(&self) -> bool {
+        self.biases && self.feedback == FeedbackKind::Explicit
+    }
+
+    fn train(&self, train: &Interactions, start: Option<&Factors>, run: &Run) -> Result<Box<dyn Model>> {
+        run.check()?;
+        let output = if self.feedback == FeedbackKind::Explicit { Output::Rating } else { Output::Order };
+        let biases = self.has_biases().then(|| Biases::of(train, self.damping));
+        let residual = biases.as_ref().map(|b| b.subtract(train)).transpose()?;
+        let data = residual.as_ref().unwrap_or(train);
+        let (users, items) = match self.accumulate {
+            Precision::F32 => self.sweeps::<f32>(data, start, run)?,
+            Precision::F64 => {
+                let (users, items) = self.sweeps::<f64>(data, start, run)?;
+                (users.map(|v| v as f32), items.map(|v| v as f32))
+            }
+        };
+        let model = match biases {
+            Some(biases) => biases.fold(users, items, output),
+            None => Factors { users, items, output },
+        };
+        Ok(Box::new(model))
+    }
+
+    fn sweeps<T: Real>(
+        &self,
+        data: &Interactions,
+        start: Option<&Factors>,
+        run: &Run,
+    ) -> Result<(DMatrix<T>, DMatrix<T>)> {
+        let widen = |m: &DMatrix<f32>| m.rows(0, self.factors).map(|v| T::of(f64::from(v)));
+        let (mut users, mut items) = match start {
+            Some(earlier) => (widen(&earlier.users), widen(&earlier.items)),
+            None => (self.unit_vectors(data.users(), run), DMatrix::from_element(self.factors, data.items(), T::ZERO)),
+        };
+        for sweep in 0..self.iterations {
+            run.step(sweep, self.iterations)?;
+            half_step::run(self, data.by_item(), &users, &mut items, run)?;
+            half_step::run(self, data.by_user(), &items, &mut users, run)?;
+        }
+        run.observer().progress(self.iterations, self.iterations);
+        Ok((users, items))
+    }
+
+    /// Random start vectors of length 1, each a function of the seed and the user alone: a refit on more data starts
+    /// every user where it started before.
+    fn unit_vectors<T: Real>(&self, users: usize, run: &Run) -> DMatrix<T> {
+        let streams = run.streams.child("als/start");
+        let mut start = DMatrix::from_element(self.factors, users, T::ZERO);
+        for (user, mut column) in start.column_iter_mut().enumerate() {
+            let mut rng = streams.rng(user as u64);
+            let draws: Vec<f64> = StandardNormal.sample_iter(&mut rng).take(self.factors).collect();
+            let norm = draws.iter().map(|d: &f64| d * d).sum::<f64>().sqrt().max(f64::MIN_POSITIVE);
+            column.iter_mut().zip(draws).for_each(|(c, d)| *c = T::of(d / norm));
+        }
+        start
+    }
+}
+
+/// One half-step in double precision: factors of every entity of `rows` (k x entities), given its partners' factors
+/// (k x partners). Entities without ratings get zeros.
+///
+/// # Errors
+/// [`Error::Shape`] where a partner has no column, [`Error::Unusable`] where the equations are singular.
+pub fn half_step(als: &Als, rows: &Compressed, partners: &DMatrix<f64>, run: &Run) -> Result<DMatrix<f64>> {
+    if let Some(&worst) = rows.all_partners().iter().max().filter(|&&p| p as usize >= partners.ncols()) {
+        return Err(Error::shape("partner index", format!("below {}", partners.ncols()), worst));
+    }
+    let mut side = DMatrix::zeros(partners.nrows(), rows.len());
+    half_step::run(als, rows, partners, &mut side, run)?;
+    Ok(side)
+}
+
+/// Global mean, and damped means of what is left: `b_i = sum (r - mean) / (n_i + damping)`, then
+/// `b_u = sum (r - mean - b_i) / (n_u + damping)`.
+struct Biases {
+    mean: f64,
+    users: Vec<f64>,
+    items: Vec<f64>,
+}
+
+impl Biases {
+    fn of(train: &Interactions, damping: f64) -> Self {
+        let mean = train.mean();
+        let damped = |sum: f64, n: usize| if n == 0 { 0.0 } else { sum / (n as f64 + damping) };
+        let side = |rows: &Compressed, other: Option<&[f64]>| -> Vec<f64> {
+            let left = |(p, v): (u32, f32)| f64::from(v) - mean - other.map_or(0.0, |b| b[p as usize]);
+            (0..rows.len()).map(|e| damped(rows.row(e).map(left).sum(), rows.count(e))).collect()
+        };
+        let items = side(train.by_item(), None);
+        let users = side(train.by_user(), Some(&items));
+        Self { mean, users, items }
+    }
+
+    fn subtract(&self, train: &Interactions) -> Result<Interactions> {
+        train.map_values(|u, i, v| (f64::from(v) - self.mean - self.users[u as usize] - self.items[i as usize]) as f32)
+    }
+
+    /// Appends the factor pairs (mean + user bias, 1) and (1, item bias).
+    fn fold(&self, users: DMatrix<f32>, items: DMatrix<f32>, output: Output) -> Factors {
+        let k = users.nrows();
+        let (mut users, mut items) = (users.resize_vertically(k + 2, 1.0), items.resize_vertically(k + 2, 1.0));
+        users.row_mut(k).iter_mut().zip(&self.users).for_each(|(f, b)| *f = (self.mean + b) as f32);
+        items.row_mut(k + 1).iter_mut().zip(&self.items).for_each(|(f, b)| *f = *b as f32);
+        Factors { users, items, output }
+    }
+}
