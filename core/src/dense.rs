@@ -138,7 +138,7 @@ pub struct Best {
 impl Best {
     /// A selection of the best `k`.
     pub fn new(k: usize) -> Self {
-        Self { k, keys: Vec::with_capacity(2 * k.max(8)), floor: 0, threshold: f32::NEG_INFINITY }
+        Self { k, keys: Vec::new(), floor: 0, threshold: f32::NEG_INFINITY }
     }
 
     /// No candidate with a lower score can be among the best; nor can one with an equal score and a higher
@@ -154,7 +154,7 @@ impl Best {
         let key = key(score, item);
         if key > self.floor && self.k > 0 {
             self.keys.push(key);
-            if self.keys.len() == self.keys.capacity().min(2 * self.k.max(8)) {
+            if self.keys.len() == 2 * self.k.max(8) {
                 self.shrink();
             }
         }
@@ -248,6 +248,7 @@ impl Dense for Reference {
         k: usize,
     ) -> Result<TopK> {
         check_shapes(users, rows, items, seen)?;
+        let k = k.min(items.ncols());
         let mut top = TopK::new(rows.len(), k);
         let mut scores = DMatrix::zeros(0, 0);
         let mut best = Best::new(k);

@@ -86,6 +86,7 @@ pub trait Model: erased_serde::Serialize + Send + Sync {
     /// [`Error::Shape`] for a user out of range, [`Error::Diverged`] for a score that is not finite.
     fn top_k(&self, users: &[u32], seen: Option<&Interactions>, k: usize, run: &Run) -> Result<TopK> {
         const BATCH: usize = 64;
+        let k = k.min(self.items());
         let mut top = TopK::new(users.len(), k);
         let batches: Vec<_> = top.chunks_mut(BATCH).into_iter().zip(users.chunks(BATCH)).collect();
         run.install(|| {

@@ -1,0 +1,251 @@
+//! The CPU backend.
+
+use crate::select::{Select, Workspace};
+use crate::tile::{Largest, USERS, pack_items, pack_users, panel_items, scores};
+use evenhand_core::dense::{Dense, check_shapes};
+use evenhand_core::{Compressed, Error, Result, TopK};
+use nalgebra::DMatrix;
+use pulp::{Arch, Simd, WithSimd};
+use rayon::prelude::*;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// Users that one task works on: their factors and candidates stay in the cache while the items stream by.
+pub(crate) const BLOCK: usize = 64;
+
+/// Most items whose scores are looked at together; those of a strip then fit in the second-level cache.
+const SEGMENT: usize = 4096;
+
+/// Dense predictions on the processor's vector units, all cores of the current pool.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Cpu;
+
+impl Dense for Cpu {
+    fn name(&self) -> &'static str {
+        "cpu"
+    }
+
+    fn scores(&self, users: &DMatrix<f32>, rows: &[u32], items: &DMatrix<f32>, out: &mut DMatrix<f32>) -> Result<()> {
+        check_shapes(users, rows, items, None)?;
+        out.resize_mut(items.ncols(), rows.len(), 0.0);
+        let arch = Arch::new();
+        let packed = Packed::new(arch, items);
+        let chunks = out.as_mut_slice().par_chunks_mut((BLOCK * items.ncols()).max(1));
+        chunks.zip(rows.par_chunks(BLOCK)).for_each_init(
+            || (Vec::new(), packed.tile()),
+            |(strips, tile), (out, rows)| {
+                pack_users(users, rows, strips);
+                arch.dispatch(Scores { packed: &packed, strips, tile, out });
+            },
+        );
+        Ok(())
+    }
+
+    fn top_k(
+        &self,
+        users: &DMatrix<f32>,
+        rows: &[u32],
+        items: &DMatrix<f32>,
+        seen: Option<&Compressed>,
+        k: usize,
+    ) -> Result<TopK> {
+        check_shapes(users, rows, items, seen)?;
+        let k = k.min(items.ncols());
+        let mut top = TopK::new(rows.len(), k);
+        if k == 0 {
+            return Ok(top);
+        }
+        let arch = Arch::new();
+        let packed = Packed::new(arch, items);
+        let largest_item = arch.dispatch(Largest(items.as_slice()));
+        let largest_user = AtomicU32::new(0);
+        let blocks: Vec<_> = top.chunks_mut(BLOCK).into_iter().zip(rows.chunks(BLOCK)).collect();
+        blocks.into_par_iter().for_each_init(
+            || (Vec::new(), Workspace::new(k, packed.segment())),
+            |(strips, workspace), (out, rows)| {
+                pack_users(users, rows, strips);
+                largest_user.fetch_max(arch.dispatch(Largest(strips)), Ordering::Relaxed);
+                arch.dispatch(Select { packed: &packed, strips, rows, seen, workspace, out });
+            },
+        );
+        check_magnitude(largest_user.into_inner(), largest_item, items.nrows())?;
+        Ok(top)
+    }
+}
+
+/// The item factors in panels.
+pub(crate) struct Packed {
+    values: Vec<f32>,
+    rank: usize,
+    pub(crate) items: usize,
+    /// Items of a panel.
+    pub(crate) width: usize,
+}
+
+impl Packed {
+    fn new(arch: Arch, items: &DMatrix<f32>) -> Self {
+        struct Width;
+        impl WithSimd for Width {
+            type Output = usize;
+            #[inline(always)]
+            fn with_simd<S: Simd>(self, _: S) -> usize {
+                panel_items::<S>()
+            }
+        }
+        let width = arch.dispatch(Width);
+        Self { values: pack_items(items, width), rank: items.nrows(), items: items.ncols(), width }
+    }
+
+    pub(crate) fn panels(&self) -> usize {
+        self.items.div_ceil(self.width)
+    }
+
+    /// Items whose scores are looked at together: whole panels, [`SEGMENT`] at most.
+    pub(crate) fn segment(&self) -> usize {
+        self.width * self.panels().clamp(1, SEGMENT / self.width)
+    }
+
+    /// Room for the scores of a strip against a panel.
+    fn tile(&self) -> Vec<f32> {
+        vec![0.0; USERS * self.width]
+    }
+
+    #[inline(always)]
+    pub(crate) fn strip<'a>(&self, strips: &'a [f32], index: usize) -> &'a [f32] {
+        let size = USERS * self.rank;
+        &strips[index * size..][..size]
+    }
+
+    #[inline(always)]
+    pub(crate) fn panel(&self, index: usize) -> &[f32] {
+        let size = self.width * self.rank;
+        &self.values[index * size..][..size]
+    }
+}
+
+/// Refuses factors whose scores could be other than finite, given the bits of their largest magnitudes. With
+/// |user| |item| rank below the largest number no sum overflows, so the inner loops need not look.
+fn check_magnitude(user: u32, item: u32, rank: usize) -> Result<()> {
+    let (user, item) = (f32::from_bits(user), f32::from_bits(item));
+    let bound = f64::from(user) * f64::from(item) * rank as f64;
+    if bound.is_nan() || bound > f64::from(f32::MAX) / 2.0 {
+        let what = format!("a score from factors as large as {user:e} (user) and {item:e} (item)");
+        return Err(Error::Diverged { what, step: 0 });
+    }
+    Ok(())
+}
+
+/// Writes all scores of a block of users, items x users.
+struct Scores<'a> {
+    packed: &'a Packed,
+    strips: &'a [f32],
+    tile: &'a mut [f32],
+    out: &'a mut [f32],
+}
+
+impl WithSimd for Scores<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { packed, strips, tile, out } = self;
+        let (width, items) = (packed.width, packed.items);
+        for index in 0..packed.panels() {
+            let first = index * width;
+            let there = width.min(items - first);
+            for (s, out) in out.chunks_mut(USERS * items).enumerate() {
+                scores(simd, packed.strip(strips, s), packed.panel(index), tile, width, 0);
+                for (user, out) in out.chunks_exact_mut(items).enumerate() {
+                    out[first..first + there].copy_from_slice(&tile[user * width..][..there]);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use evenhand_core::dense::Reference;
+    use evenhand_core::{Interactions, Rows, Streams};
+    use rand::RngExt;
+
+    fn factors(rank: usize, count: usize, whole: bool, label: &str) -> DMatrix<f32> {
+        let mut rng = Streams::new(7).child(label).rng((rank * 1000 + count) as u64);
+        // Small whole numbers make ties common and exact.
+        DMatrix::from_fn(rank, count, |_, _| match whole {
+            true => rng.random_range(-2..=2) as f32,
+            false => rng.random::<f32>() - 0.5,
+        })
+    }
+
+    fn seen(users: usize, items: usize) -> Interactions {
+        let mut rng = Streams::new(8).rng((users * 1000 + items) as u64);
+        let mut rows = Rows::default();
+        for user in 0..users as u32 {
+            // Some users have seen nothing, some everything, some twice.
+            let share = [0.0, 0.3, 1.0][user as usize % 3];
+            (0..items as u32).filter(|_| rng.random_bool(share)).for_each(|item| {
+                rows.push(user, item, 1.0);
+                rows.push(user, item, 1.0);
+            });
+        }
+        Interactions::new(users, items, &rows).unwrap()
+    }
+
+    const SHAPES: [(usize, usize, usize); 9] = [
+        (0, 3, 5),
+        (1, 1, 1),
+        (3, 9, 47),
+        (10, 64, 48),
+        (16, 65, 49),
+        (20, 7, 200),
+        (33, 130, 97),
+        (64, 70, 301),
+        (5, 0, 3),
+    ];
+
+    #[test]
+    fn scores_are_those_of_the_reference_bit_for_bit() {
+        for (rank, users, items) in SHAPES {
+            let (u, i) = (factors(rank, users, false, "u"), factors(rank, items, false, "i"));
+            let rows: Vec<u32> = (0..users as u32).rev().collect();
+            let (mut a, mut b) = (DMatrix::zeros(0, 0), DMatrix::from_element(1, 1, 5.0));
+            Reference.scores(&u, &rows, &i, &mut a).unwrap();
+            Cpu.scores(&u, &rows, &i, &mut b).unwrap();
+            assert_eq!(a, b, "{rank} {users} {items}");
+        }
+    }
+
+    #[test]
+    fn the_best_are_those_of_the_reference_with_ties_and_masks() {
+        for (rank, users, items) in SHAPES {
+            for whole in [false, true] {
+                let (u, i) = (factors(rank, users, whole, "u"), factors(rank, items, whole, "i"));
+                let rows: Vec<u32> = (0..users as u32).rev().collect();
+                let data = seen(users, items);
+                for mask in [None, Some(data.by_user())] {
+                    for k in [0, 1, 3, 10, 100, 400] {
+                        let a = Reference.top_k(&u, &rows, &i, mask, k).unwrap();
+                        let b = Cpu.top_k(&u, &rows, &i, mask, k).unwrap();
+                        assert_eq!(a, b, "{rank} {users} {items} k {k} whole {whole} mask {}", mask.is_some());
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_finite_is_refused() {
+        let ok = DMatrix::from_element(2, 3, 1.0);
+        for bad in [f32::NAN, f32::INFINITY, 1e38] {
+            let bad = DMatrix::from_element(2, 3, bad);
+            assert!(Cpu.top_k(&bad, &[0], &bad, None, 1).is_err());
+        }
+        let mut one = ok.clone();
+        one[(1, 2)] = f32::NAN;
+        assert!(Cpu.top_k(&ok, &[0], &one, None, 1).is_err());
+        // A user who is not asked for does no harm.
+        assert!(Cpu.top_k(&one, &[0], &ok, None, 1).is_ok());
+        assert!(Cpu.top_k(&ok, &[3], &ok, None, 1).is_err());
+    }
+}
