@@ -1,1 +1,60 @@
-//! x
+//! Evenhand's harness: data in, comparison of recommenders out.
+//!
+//! ```text
+//! evenhand compare                           random, popularity and ALS on embedded data, within a minute
+//! evenhand compare --data ml-1m              the same on your ratings
+//! evenhand compare mine.toml --out results   an experiment of yours; stopped half-way, it goes on where it stopped
+//! evenhand list                              what is linked in
+//! evenhand describe als                      its parameters
+//! evenhand check als                         whether it keeps its contract
+//! ```
+//!
+//! A plugin of your own lives in a crate of your own, with this as its `main.rs`:
+//!
+//! ```ignore
+//! use mine as _; // the library that declares plugins with `evenhand_core::plugin!`
+//! fn main() -> std::process::ExitCode {
+//!     evenhand::main()
+//! }
+//! ```
+//!
+//! From reading to result: [`experiment`] (what to compare) and [`load`] (on what), [`split`] (train and test),
+//! [`compare()`] (run every [`cell`]), [`protocol`] (measure one), [`store`] (keep it), [`report`] (show it).
+
+use evenhand_plugins as _;
+
+pub mod catalog;
+pub mod cell;
+pub mod compare;
+pub mod experiment;
+pub mod load;
+pub mod protocol;
+pub mod report;
+pub mod split;
+pub mod store;
+
+mod cli;
+mod commands;
+mod failure;
+mod interrupt;
+mod panics;
+mod progress;
+
+pub use compare::compare;
+pub use experiment::Experiment;
+pub use failure::{End, Failure};
+pub use progress::Progress;
+
+use clap::Parser;
+use std::process::ExitCode;
+
+/// The command line: reads the arguments of the program, does what they ask, prints what went wrong.
+pub fn main() -> ExitCode {
+    match commands::run(cli::Cli::parse()) {
+        Ok(end) => end.into(),
+        Err(failure) => {
+            progress::say(&format!("error: {failure}"));
+            ExitCode::from(failure.code())
+        }
+    }
+}

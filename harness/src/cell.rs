@@ -1,0 +1,170 @@
+//! Cells: one recommender setting on one division of the data with one seed. The unit that is run, stored and resumed.
+
+use crate::experiment::{Eval, Setting};
+use crate::protocol::offline::Seconds;
+use crate::protocol::{Figure, offline};
+use crate::split::Split;
+use evenhand_core::{Dataset, Groups, Interactions};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value as Json, json};
+
+/// Raised when the same cell would be measured to another result: then stored cells count no more.
+pub const RESULT_VERSION: u32 = 1;
+
+/// What was found in one cell, as stored.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Outcome {
+    /// The cell's key: see [`key`].
+    pub key: String,
+    /// All that decides the result, as hashed into the key.
+    pub cell: Json,
+    /// The numbers.
+    pub figures: Vec<Figure>,
+    /// Wall-clock times of the run that found them.
+    pub seconds: Seconds,
+}
+
+/// All that decides a cell's result. Threads, device and labels do not.
+pub fn identity(setting: &Setting, data: &str, split: &Split, eval: &Eval, seed: u64, fold: usize) -> Json {
+    json!({
+        "version": RESULT_VERSION,
+        "protocol": offline::NAME,
+        "recommender": setting.recommender,
+        "params": setting.params,
+        "origins": setting.origins,
+        "data": data,
+        "split": split,
+        "eval": eval,
+        "seed": seed,
+        "fold": fold,
+    })
+}
+
+/// The key of a cell: the BLAKE3 hash of its identity as JSON with sorted keys, 32 of its 64 hexadecimal digits.
+pub fn key(identity: &Json) -> String {
+    let mut text = String::new();
+    canonical(identity, &mut text);
+    blake3::hash(text.as_bytes()).to_hex()[..32].to_string()
+}
+
+/// JSON with sorted keys, whatever the build of `serde_json` makes of their order.
+fn canonical(json: &Json, out: &mut String) {
+    match json {
+        Json::Object(map) => {
+            let mut entries: Vec<_> = map.iter().collect();
+            entries.sort_by_key(|(key, _)| *key);
+            out.push('{');
+            for (at, (key, value)) in entries.into_iter().enumerate() {
+                out.push_str(if at > 0 { "," } else { "" });
+                out.push_str(&Json::from(key.as_str()).to_string());
+                out.push(':');
+                canonical(value, out);
+            }
+            out.push('}');
+        }
+        Json::Array(values) => {
+            out.push('[');
+            for (at, value) in values.iter().enumerate() {
+                out.push_str(if at > 0 { "," } else { "" });
+                canonical(value, out);
+            }
+            out.push(']');
+        }
+        other => out.push_str(&other.to_string()),
+    }
+}
+
+/// The BLAKE3 hash of everything in a data set that can influence a result: rows, times, scale and groups of users and
+/// items. Not its name, nor the names of users and items.
+pub fn digest(data: &Dataset) -> String {
+    let mut hash = blake3::Hasher::new();
+    let mut number = |n: usize| {
+        hash.update(&(n as u64).to_le_bytes());
+    };
+    number(data.ratings.users());
+    number(data.ratings.items());
+    number(usize::from(data.test.is_some()));
+    number(data.user_groups.len());
+    number(data.item_groups.len());
+    for part in std::iter::once(&data.ratings).chain(&data.test) {
+        rows(&mut hash, part);
+    }
+    for value in [data.scale.low, data.scale.high, data.scale.like_above] {
+        hash.update(&value.to_le_bytes());
+    }
+    data.user_groups.iter().chain(&data.item_groups).for_each(|g| groups(&mut hash, g));
+    hash.finalize().to_hex().to_string()
+}
+
+fn rows(hash: &mut blake3::Hasher, part: &Interactions) {
+    let by_user = part.by_user();
+    let mut all = |bytes: Vec<u8>| {
+        hash.update(&(bytes.len() as u64).to_le_bytes());
+        hash.update(&bytes);
+    };
+    all(by_user.offsets().iter().flat_map(|&o| (o as u64).to_le_bytes()).collect());
+    all(by_user.all_partners().iter().flat_map(|p| p.to_le_bytes()).collect());
+    all(by_user.all_values().iter().flat_map(|v| v.to_le_bytes()).collect());
+    all(part.times().into_iter().flatten().flat_map(|t| t.to_le_bytes()).collect());
+}
+
+fn groups(hash: &mut blake3::Hasher, groups: &Groups) {
+    let mut text = |t: &str| {
+        hash.update(&(t.len() as u64).to_le_bytes());
+        hash.update(t.as_bytes());
+    };
+    text(groups.name());
+    groups.labels().iter().for_each(|label| text(label));
+    for g in 0..groups.len() {
+        hash.update(&(groups.members(g).len() as u64).to_le_bytes());
+        groups.members(g).iter().for_each(|m| {
+            hash.update(&m.to_le_bytes());
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use evenhand_core::{Rows, Scale};
+
+    #[test]
+    fn keys_do_not_depend_on_the_order_of_fields() {
+        let a: Json = serde_json::from_str(r#"{"b":[1,{"y":1,"x":0.1}],"a":"é\""}"#).unwrap();
+        let b: Json = serde_json::from_str(r#"{"a":"é\"","b":[1,{"x":0.1,"y":1}]}"#).unwrap();
+        assert_eq!(key(&a), key(&b));
+        assert_ne!(key(&a), key(&json!({ "a": "é\"", "b": [1, { "x": 0.1, "y": 2 }] })));
+        let mut text = String::new();
+        canonical(&b, &mut text);
+        assert_eq!(text, r#"{"a":"é\"","b":[1,{"x":0.1,"y":1}]}"#);
+    }
+
+    /// Stored cells are found again by later versions as long as this value stays.
+    #[test]
+    fn keys_are_stable() {
+        assert_eq!(key(&json!({ "seed": 1, "params": { "reg": 0.1 } })), "ea68f28aad92addf86731c99ab484fa9");
+    }
+
+    #[test]
+    fn the_digest_sees_everything_that_counts() {
+        let data = |value: f32, users: usize| {
+            let mut rows = Rows::default();
+            rows.push(0, 1, value);
+            Dataset::new("x", Interactions::new(users, 2, &rows).unwrap(), Scale::FIVE_STARS)
+        };
+        let base = data(3.0, 2);
+        let mut others = vec![data(4.0, 2), data(3.0, 3)];
+        others.push(Dataset { scale: Scale::SIGNED, ..base.clone() });
+        others.push(Dataset { test: Some(base.ratings.clone()), ..base.clone() });
+        let groups = |members| Groups::new("g", 2, vec![("a".into(), members), ("b".into(), vec![])]).unwrap();
+        others.push(Dataset { user_groups: vec![groups(vec![0])], ..base.clone() });
+        others.push(Dataset { user_groups: vec![groups(vec![1])], ..base.clone() });
+        others.push(Dataset { item_groups: vec![groups(vec![1])], ..base.clone() });
+        let mut digests: Vec<String> = others.iter().chain([&base]).map(digest).collect();
+        assert_eq!(digest(&Dataset { name: "y".into(), ..base.clone() }), digest(&base));
+        digests.sort();
+        digests.dedup();
+        assert_eq!(digests.len(), 8);
+    }
+}

@@ -1,0 +1,145 @@
+//! The arguments of the command line.
+
+use crate::experiment::parse_seeds;
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// Compare recommenders, fairly: the same data, the same split, metrics that no plugin computes itself.
+#[derive(Debug, Parser)]
+#[command(name = "evenhand", version, max_term_width = 100, after_help = EXIT_CODES)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 all is well; 1 some cells or checks failed, the rest is reported; 2 wrong usage or configuration;
+3 data missing or malformed; 5 results could not be written half-way; 130 interrupted, finished cells are kept.
+
+Tables and JSON go to stdout, progress and errors to stderr.";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Compare(Compare),
+    /// List the plugins that are linked in
+    #[command(after_help = "Examples:\n  evenhand list\n  evenhand list recommenders --json")]
+    List(List),
+    /// Show what a plugin does and its parameters
+    #[command(after_help = "Examples:\n  evenhand describe als\n  evenhand describe recommender/als --schema")]
+    Describe(Describe),
+    /// Check whether plugins keep the contract of their kind
+    #[command(
+        override_usage = "evenhand check <NAME | --all> [--json]",
+        after_help = "Examples:\n  evenhand check my-plugin\n  evenhand check --all"
+    )]
+    Check(Check),
+    /// Look at data
+    #[command(subcommand)]
+    Data(Data),
+}
+
+/// Run an experiment and show how its recommenders compare.
+///
+/// Without EXPERIMENT, recommenders that come along are compared on simulated data or, with --data, on yours. Every
+/// recommender is fitted on the same training rows, once for each seed, and measured on the same test rows. A
+/// recommender that fails becomes a failed row; the others go on.
+#[derive(Debug, Args)]
+#[command(after_help = COMPARE_EXAMPLES)]
+pub(crate) struct Compare {
+    /// The experiment, a TOML file; see the documentation of evenhand::experiment
+    pub(crate) experiment: Option<PathBuf>,
+    /// Ratings to use instead of the experiment's data: a file or folder in any known format
+    #[arg(long, value_name = "PATH")]
+    pub(crate) data: Option<PathBuf>,
+    /// Write results to this folder, and finish there what an earlier run has begun
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Run all cells, also those that are finished in the folder of --out
+    #[arg(long, requires = "out")]
+    pub(crate) fresh: bool,
+    /// Number of threads, 0 for one per processor; has no influence on results
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u16).range(..=1024))]
+    pub(crate) threads: u16,
+    /// Seeds to use instead of the experiment's: 0,1,2 or 0..5 (5 left out)
+    #[arg(long, value_name = "LIST", value_parser = Seeds::parse)]
+    pub(crate) seeds: Option<Seeds>,
+    /// Change one value of the experiment, e.g. eval.k=[10,20] or run.als.params.factors=32
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// Print the summary as JSON instead of tables
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// No progress on stderr
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+}
+
+const COMPARE_EXAMPLES: &str = "\
+Examples:
+  evenhand compare
+  evenhand compare --data ml-1m
+  evenhand compare mine.toml --out results/mine --seeds 0..5
+  evenhand compare mine.toml --set 'eval.k=[10,20]' --set run.als.params.factors=32
+  evenhand compare --json | jq '.settings[].figures[] | select(.metric == \"ndcg\")'
+
+To begin an experiment of your own, copy DIR/experiment.toml of a run with --out DIR.
+
+A path of --set leads from table to table with dots. A [[run]] is found by its recommender, its label, its place from
+0, or * for all of them. The value is TOML; plain text needs no quotes.";
+
+/// A list of seeds.
+#[derive(Clone, Debug)]
+pub(crate) struct Seeds(pub(crate) Vec<u64>);
+
+impl Seeds {
+    fn parse(text: &str) -> Result<Self, String> {
+        parse_seeds(text).map(Self)
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct List {
+    /// Only this kind, e.g. recommender; the plural will do
+    pub(crate) kind: Option<String>,
+    /// Print JSON instead of a table
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Describe {
+    /// Name of the plugin, or KIND/NAME where several kinds have one of that name
+    pub(crate) name: String,
+    /// Print the JSON Schema of its parameters
+    #[arg(long)]
+    pub(crate) schema: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Check {
+    /// Name of the plugin, or KIND/NAME
+    #[arg(required_unless_present = "all", conflicts_with = "all")]
+    pub(crate) name: Option<String>,
+    /// Check everything that is linked in
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// Print JSON instead of lines
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Data {
+    /// Show what a data set holds: users, items, values, groups
+    #[command(after_help = "Examples:\n  evenhand data describe ml-1m\n  evenhand data describe ratings.csv --json")]
+    Describe(DataDescribe),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DataDescribe {
+    /// A file or folder in any known format
+    pub(crate) path: PathBuf,
+    /// Print JSON instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
+}

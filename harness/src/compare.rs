@@ -1,0 +1,255 @@
+//! The comparison: every setting on every division of the data with every seed, one cell after the other.
+//!
+//! Cells run one at a time, each on all threads: their times can be compared, and memory holds one model.
+//!
+//! Random numbers of a cell come from `Streams::new(seed).child("fit")`, the same node for every recommender, on
+//! purpose. Streams are addressed by label and index, so no plugin can use up or shift what another one draws, and a
+//! result depends neither on the other runs of the experiment nor on their order. Settings of one plugin get common
+//! random numbers (the same start, say), which takes noise out of their difference. The split draws from another node,
+//! so what is held out tells nothing about what a plugin draws.
+
+use crate::cell::{self, Outcome};
+use crate::experiment::{Experiment, Source};
+use crate::failure::Failure;
+use crate::load::{self, Description};
+use crate::panics;
+use crate::progress::Progress;
+use crate::protocol::offline;
+use crate::split::{self, Fold, Folds};
+use crate::store::Store;
+use evenhand_core::{Dataset, Error, Run, Streams};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// What surrounds a comparison and has no influence on its results.
+#[derive(Debug)]
+pub struct Host {
+    /// Number of threads; 0 means one per processor.
+    pub threads: usize,
+    /// Set to stop after what is under way.
+    pub cancel: Arc<AtomicBool>,
+    /// Where progress is told.
+    pub progress: Progress,
+}
+
+/// What came out of a comparison.
+#[derive(Debug)]
+pub struct Comparison {
+    /// The data.
+    pub data: Description,
+    /// Hash of the data.
+    pub digest: String,
+    /// Test rows of the first division.
+    pub test_rows: usize,
+    /// What the reader of the results should know.
+    pub warnings: Vec<String>,
+    /// Every cell, by setting, seed and fold.
+    pub cells: Vec<Cell>,
+    /// Whether it was stopped before its end.
+    pub interrupted: bool,
+}
+
+/// One cell of a comparison.
+#[derive(Debug)]
+pub struct Cell {
+    /// Which one.
+    pub place: Place,
+    /// What became of it.
+    pub end: CellEnd,
+}
+
+/// Which cell of a comparison.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Place {
+    /// Index of the setting.
+    pub setting: usize,
+    /// The seed.
+    pub seed: u64,
+    /// The fold, from 0.
+    pub fold: usize,
+}
+
+/// What became of a cell.
+#[derive(Debug)]
+pub enum CellEnd {
+    /// Measured now.
+    Done(Outcome),
+    /// Measured by an earlier run.
+    Found(Outcome),
+    /// The plugin failed; the reason.
+    Failed(String),
+    /// Not run, since the comparison was stopped.
+    Skipped,
+}
+
+impl Cell {
+    /// The outcome, if there is one.
+    pub fn outcome(&self) -> Option<&Outcome> {
+        match &self.end {
+            CellEnd::Done(outcome) | CellEnd::Found(outcome) => Some(outcome),
+            CellEnd::Failed(_) | CellEnd::Skipped => None,
+        }
+    }
+}
+
+/// Runs `experiment`. With a store, finished cells are found there and each new one is kept at once.
+///
+/// # Errors
+/// [`Failure::Data`] where there is no data to compare on, [`Failure::Write`] where results can not be kept. A plugin
+/// that fails is no error: its cell has [`CellEnd::Failed`].
+pub fn compare(experiment: &Experiment, store: Option<&Store>, host: &Host) -> Result<Comparison, Failure> {
+    let base = Run::new(0).with_threads(host.threads).map_err(|e| Failure::Usage(format!("--threads: {e}")))?;
+    let base = base.with_dense(dense()).with_cancel(host.cancel.clone());
+    let data = open(&experiment.data, &base, host)?;
+    let work = Work { experiment, digest: cell::digest(&data), data, store, host, base };
+    // The division of the first seed tells how many folds there are, also where every cell is found.
+    let first = work.divide(experiment.seeds[0])?;
+    let (folds, test_rows) = (first.folds.len(), first.folds[0].test.len());
+    let mut warnings = experiment.warnings.clone();
+    let about = if experiment.seeds.len() > 1 { format!(" (seed {})", experiment.seeds[0]) } else { String::new() };
+    warnings.extend(first.warnings.iter().map(|w| format!("{w}{about}")));
+
+    let places: Vec<Place> = places(experiment, folds).collect();
+    let mut ends = work.found(&places);
+    let description = load::describe(&work.data);
+    announce(experiment, &description, test_rows, places.len(), ends.len(), host);
+    host.progress.begin(places.len() - ends.len());
+    let mut first = Some(first);
+    for &seed in &experiment.seeds {
+        let missing = |place: &&Place| place.seed == seed && !ends.contains_key(place);
+        if places.iter().any(|place| missing(&place)) && !work.stopped() {
+            let folds = first.take().filter(|_| seed == experiment.seeds[0]).map_or_else(|| work.divide(seed), Ok)?;
+            work.run_seed(seed, &folds, &mut ends)?;
+        }
+    }
+    host.progress.end();
+
+    let end = |place| Cell { place, end: ends.remove(&place).unwrap_or(CellEnd::Skipped) };
+    let cells: Vec<Cell> = places.into_iter().map(end).collect();
+    if cells.iter().filter_map(Cell::outcome).any(|o| !o.figures.iter().any(|f| f.metric == "ndcg")) {
+        let text = "no test row is relevant to its user, so there are no ranking metrics; see `eval.relevant`";
+        warnings.push(format!("{text} (values above {} are liked)", work.data.scale.like_above));
+    }
+    let interrupted = cells.iter().any(|c| matches!(c.end, CellEnd::Skipped));
+    Ok(Comparison { data: description, digest: work.digest, test_rows, warnings, cells, interrupted })
+}
+
+/// What the cells of one comparison have in common.
+struct Work<'a> {
+    experiment: &'a Experiment,
+    data: Dataset,
+    digest: String,
+    store: Option<&'a Store>,
+    host: &'a Host,
+    base: Run,
+}
+
+impl Work<'_> {
+    fn divide(&self, seed: u64) -> Result<Folds, Failure> {
+        split::split(&self.data, &self.experiment.split, &Streams::new(seed)).map_err(Failure::of_data)
+    }
+
+    fn stopped(&self) -> bool {
+        self.host.cancel.load(Ordering::SeqCst)
+    }
+
+    fn identity(&self, place: Place) -> serde_json::Value {
+        let e = self.experiment;
+        cell::identity(&e.settings[place.setting], &self.digest, &e.split, &e.eval, place.seed, place.fold)
+    }
+
+    /// The cells that an earlier run has finished.
+    fn found(&self, places: &[Place]) -> HashMap<Place, CellEnd> {
+        let finished = |&place: &Place| {
+            let outcome = self.store?.finished(&cell::key(&self.identity(place)))?;
+            Some((place, CellEnd::Found(outcome)))
+        };
+        places.iter().filter_map(finished).collect()
+    }
+
+    /// Runs the cells of one seed that have no end yet.
+    fn run_seed(&self, seed: u64, folds: &Folds, ends: &mut HashMap<Place, CellEnd>) -> Result<(), Failure> {
+        for (at, fold) in folds.folds.iter().enumerate() {
+            for setting in 0..self.experiment.settings.len() {
+                let place = Place { setting, seed, fold: at };
+                if ends.contains_key(&place) || self.stopped() {
+                    continue;
+                }
+                let end = self.run(place, fold);
+                if let (CellEnd::Done(outcome), Some(store)) = (&end, self.store) {
+                    store.keep(outcome)?;
+                }
+                ends.insert(place, end);
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs one cell, whatever the plugin does.
+    fn run(&self, place: Place, fold: &Fold) -> CellEnd {
+        let setting = &self.experiment.settings[place.setting];
+        let label = if fold.label.is_empty() { String::new() } else { format!("  {}", fold.label) };
+        let name = format!("{}  seed {}{label}", setting.label, place.seed);
+        let progress = &self.host.progress;
+        let run = self.base.clone().with_seed(place.seed).child("fit").with_observer(progress.start(&name));
+        let measured =
+            panics::caught(|| offline::measure(setting.recipe.as_ref(), &self.data, fold, &self.experiment.eval, &run));
+        let reason = match measured {
+            Ok(Ok(measured)) => {
+                let (cell, seconds) = (self.identity(place), measured.seconds);
+                progress.finish(&name, &format!("{:.2} s", seconds.fit + seconds.evaluate), false);
+                return CellEnd::Done(Outcome { key: cell::key(&cell), cell, figures: measured.figures, seconds });
+            }
+            Ok(Err(Error::Cancelled)) if self.stopped() => return CellEnd::Skipped,
+            Ok(Err(error)) => error.to_string(),
+            Err(panic) => panic,
+        };
+        progress.finish(&name, &format!("FAILED: {reason}"), true);
+        CellEnd::Failed(reason)
+    }
+}
+
+/// The backend for dense products.
+fn dense() -> Arc<dyn evenhand_core::Dense> {
+    Arc::new(evenhand_kernels::Cpu)
+}
+
+/// All cells by setting, seed, fold.
+fn places(experiment: &Experiment, folds: usize) -> impl Iterator<Item = Place> + '_ {
+    let of_seed = move |setting, seed| (0..folds).map(move |fold| Place { setting, seed, fold });
+    let of_setting = move |setting| experiment.seeds.iter().flat_map(move |&seed| of_seed(setting, seed));
+    (0..experiment.settings.len()).flat_map(of_setting)
+}
+
+/// Loads the data, or has it made.
+fn open(source: &Source, base: &Run, host: &Host) -> Result<Dataset, Failure> {
+    let read = || match source {
+        Source::Path { path, options } => {
+            let (data, notes) = base.install(|| load::load_with_notes(path, options))?;
+            host.progress.note(&format!("  read    {notes}"));
+            Ok(data)
+        }
+        Source::Simulator { recipe, seed } => recipe.open(&base.clone().with_seed(*seed).child("data"))?.dataset(),
+    };
+    let data = panics::caught(read).map_err(|panic| Failure::Data(Error::Unusable(panic)))?;
+    let data = data.map_err(Failure::of_data)?;
+    data.check().map_err(Failure::Data)?;
+    Ok(data)
+}
+
+/// Says on stderr what is about to be compared.
+fn announce(e: &Experiment, data: &Description, test_rows: usize, cells: usize, found: usize, host: &Host) {
+    let say = |text: String| host.progress.note(&text);
+    say(format!("  data    {}  {} users  {} items  {} rows", data.name, data.users, data.items, data.rows));
+    for groups in &data.user_groups {
+        let sizes: Vec<String> = groups.sizes.iter().map(|(label, n)| format!("{label} {n}")).collect();
+        say(format!("  groups  {}: {}", groups.name, sizes.join(", ")));
+    }
+    say(format!("  split   {}  {test_rows} test rows", e.split.name()));
+    let (settings, seeds) = (e.settings.len(), e.seeds.len());
+    let folds = cells / (seeds * settings);
+    let folds = if folds > 1 { format!(" x {folds} folds") } else { String::new() };
+    let plan = format!("{cells} cells = {settings} settings x {seeds} seeds{folds}");
+    say(format!("  plan    {plan}   {found} found   {} to run", cells - found));
+}

@@ -1,0 +1,175 @@
+//! What the parts of a document mean.
+
+use super::document::{self, Document, Table};
+use super::seeds::{distinct, parse_seeds};
+use super::{Setting, Source, grid, plugin};
+use crate::catalog::{Entry, one_line, origins};
+use crate::failure::Failure;
+use crate::load;
+use crate::split::Split;
+use evenhand_core::params::parameters;
+use evenhand_core::{Kinded, Recommender, Simulator};
+use serde_json::Value as Json;
+use std::ops::Range;
+use std::path::Path;
+use toml::Spanned;
+use toml::de::DeValue;
+
+/// Understands the parts of a document.
+pub(super) struct Reader<'a, 't> {
+    pub(super) document: &'a Document<'t>,
+    pub(super) catalog: &'a [Entry],
+    /// What paths are relative to.
+    pub(super) folder: &'a Path,
+    pub(super) warnings: Vec<String>,
+}
+
+impl<'t> Reader<'_, 't> {
+    pub(super) fn table(&self, value: document::Value<'t>, what: &str) -> Result<Table<'t>, Failure> {
+        let span = value.span();
+        match value.into_inner() {
+            DeValue::Table(table) => Ok(table),
+            other => Err(self.document.error(span, format!("`{what}` is a {}, expected a table", other.type_str()))),
+        }
+    }
+
+    pub(super) fn text(&self, value: &document::Value<'_>, what: &str) -> Result<String, Failure> {
+        let text = value.get_ref().as_str().map(str::to_string);
+        text.ok_or_else(|| self.document.error(value.span(), format!("`{what}` must be text")))
+    }
+
+    pub(super) fn seeds(&self, value: &document::Value<'_>) -> Result<Vec<u64>, Failure> {
+        let json = grid::json(self.document, value)?;
+        let read = match &json {
+            Json::String(text) => parse_seeds(text),
+            _ => serde_json::from_value(json).map_err(|_| "not a list of whole numbers".into()).and_then(distinct),
+        };
+        read.map_err(|reason| {
+            self.document.error(value.span(), format!("`seeds`: {reason}; expected such as [0, 1, 2], or \"0..3\""))
+        })
+    }
+
+    fn whole(&self, value: &document::Value<'_>, what: &str) -> Result<u64, Failure> {
+        let number = grid::json(self.document, value)?.as_u64();
+        number.ok_or_else(|| self.document.error(value.span(), format!("`{what}` must be a whole number from 0")))
+    }
+
+    /// The data source, and the resolved path where it is a path.
+    pub(super) fn source(&self, mut table: Table<'_>, span: Range<usize>) -> Result<(Source, Option<String>), Failure> {
+        let known = ["path", "simulator", "seed"];
+        match (table.remove("path"), table.remove("simulator")) {
+            (Some(path), None) => {
+                let text = self.text(&path, "data.path")?;
+                // What is typed on the command line is relative to where it is typed.
+                let relative = if self.document.is_change(&path.span()) { Path::new("") } else { self.folder };
+                let path = relative.join(text);
+                let options = Box::new(self.document.read(table, span, &known)?);
+                let absolute = std::path::absolute(&path).unwrap_or_else(|_| path.clone());
+                Ok((Source::Path { path, options }, absolute.to_str().map(str::to_string)))
+            }
+            (None, Some(simulator)) => {
+                let seed = table.remove("seed").map(|v| self.whole(&v, "data.seed")).transpose()?.unwrap_or(0);
+                if let Some((key, _)) = table.iter().next() {
+                    let text = format!(
+                        "`{}` does not go with a simulator, whose parameters stand in its own table",
+                        key.get_ref()
+                    );
+                    return Err(self.document.error(key.span(), text));
+                }
+                Ok((Source::Simulator { recipe: self.simulator(&simulator)?, seed }, None))
+            }
+            (Some(_), Some(simulator)) => {
+                Err(self.document.error(simulator.span(), "`path` and `simulator` given, expected one of them"))
+            }
+            (None, None) => {
+                // A slip in the key is likelier than its absence.
+                self.document.read::<load::Options>(table, span.clone(), &known)?;
+                Err(self.document.error(span, "`[data]` without `path` or `simulator`"))
+            }
+        }
+    }
+
+    fn simulator(&self, value: &document::Value<'_>) -> Result<Box<dyn Simulator>, Failure> {
+        let none = Table::new();
+        let (name, table) = match value.get_ref() {
+            DeValue::String(name) => (Spanned::new(value.span(), name.to_string()), none),
+            DeValue::Table(table) => {
+                let mut table = table.clone();
+                let missing = || self.document.error(value.span(), "expected `simulator = { plugin = \"NAME\" }`");
+                let name = table.remove("plugin").ok_or_else(missing)?;
+                (Spanned::new(name.span(), self.text(&name, "plugin")?), table)
+            }
+            _ => return Err(self.document.error(value.span(), "expected a simulator: its name, or a table")),
+        };
+        let json = grid::table_json(self.document, &table)?;
+        plugin::build(self.document, &name, &table, &json)
+    }
+
+    pub(super) fn split(&self, table: Table<'_>, span: Range<usize>) -> Result<Split, Failure> {
+        let keys: Vec<_> = table.keys().cloned().collect();
+        let split: Split = self.document.read(table, span.clone(), &[])?;
+        let json = serde_json::to_value(&split).expect("plain data");
+        let known: Vec<&str> = json.as_object().into_iter().flatten().map(|(key, _)| key.as_str()).collect();
+        // A rule without parameters reads no key at all: what it left over is found here.
+        if let Some(key) = keys.iter().find(|key| !known.contains(&key.get_ref().as_ref())) {
+            return Err(self.document.unknown_key(key.span(), key.get_ref(), &known));
+        }
+        split.check().map_err(|e| self.document.error(span, e.to_string()))?;
+        Ok(split)
+    }
+
+    pub(super) fn settings(&mut self, value: document::Value<'t>) -> Result<Vec<Setting>, Failure> {
+        let span = value.span();
+        let DeValue::Array(entries) = value.into_inner() else {
+            return Err(self.document.error(span, "`run` must be written `[[run]]`"));
+        };
+        let mut settings: Vec<Setting> = Vec::new();
+        for entry in entries {
+            let span = entry.span();
+            for setting in self.run(self.table(entry, "run")?, span)? {
+                let same = |s: &&Setting| s.recommender == setting.recommender && s.params == setting.params;
+                match settings.iter().find(same) {
+                    Some(twin) => {
+                        let text =
+                            format!("`{}` has the same parameters as `{}` and is left out", setting.label, twin.label);
+                        self.warnings.push(text);
+                    }
+                    None => settings.push(setting),
+                }
+            }
+        }
+        if settings.is_empty() {
+            return Err(self.document.error(span, "no `[[run]]`: nothing to compare"));
+        }
+        Ok(settings)
+    }
+
+    /// The settings of one `[[run]]`.
+    fn run(&self, mut table: Table<'t>, span: Range<usize>) -> Result<Vec<Setting>, Failure> {
+        let name = table.remove("recommender");
+        let label = table.remove("label").map(|v| self.text(&v, "label")).transpose()?.map(|t| one_line(&t));
+        let params = table.remove("params");
+        if let Some((key, _)) = table.iter().next() {
+            return Err(self.document.unknown_key(key.span(), key.get_ref(), &["recommender", "label", "params"]));
+        }
+        let name = name.ok_or_else(|| self.document.error(span, "`[[run]]` without `recommender`"))?;
+        let name = Spanned::new(name.span(), self.text(&name, "recommender")?);
+        let params = params.map(|p| self.table(p, "params")).transpose()?.unwrap_or_default();
+        let kind = <dyn Recommender as Kinded>::KIND;
+        let entry = self.catalog.iter().find(|e| (e.kind, e.name) == (kind, name.get_ref().as_str()));
+        let points = grid::expand(self.document, self.catalog, &params, entry.map_or(&[], |e| e.fields))?;
+        let settings = points.into_iter().map(|point| {
+            let recipe: Box<dyn Recommender> =
+                plugin::build(self.document, &name, &params, &Json::Object(point.params))?;
+            let (head, tail) = match &label {
+                Some(label) => (label.as_str(), &point.axes),
+                None => (recipe.name(), &point.shown),
+            };
+            let label = std::iter::once(head).chain(tail.iter().map(String::as_str)).collect::<Vec<_>>().join(" ");
+            let params = parameters(recipe.as_ref());
+            let origins = origins(self.catalog, kind, recipe.name(), &params);
+            Ok(Setting { recommender: recipe.name(), label, params, origins, recipe })
+        });
+        settings.collect()
+    }
+}

@@ -1,0 +1,239 @@
+use super::*;
+use evenhand_core::{FairnessLoss, Interactions, Model, Nested, Result, Run, plugin};
+
+plugin! {
+    /// For tests: every kind of parameter that a grid must tell apart.
+    pub struct Probe: Recommender = "test-probe" {
+        /// A number.
+        level: f64 = 1.0, in 0.0..=5.0;
+        /// A list.
+        layers: Vec<usize> = vec![4], in 1..;
+        /// A nested plugin.
+        fairness: Option<Nested<dyn FairnessLoss>> = None;
+    }
+}
+
+impl Recommender for Probe {
+    fn fit(&self, _: &Interactions, _: &Run) -> Result<Box<dyn Model>> {
+        unreachable!("only parameters are looked at")
+    }
+}
+
+plugin! {
+    /// For tests: a nested plugin.
+    pub struct Weight: FairnessLoss = "test-weight" {
+        /// A number.
+        tau: f64 = 3.0, in 0.0..;
+    }
+}
+
+impl FairnessLoss for Weight {
+    fn evaluate(
+        &self,
+        _: &nalgebra::DMatrix<f32>,
+        _: &evenhand_core::FairnessData<'_>,
+        _: &mut nalgebra::DMatrix<f32>,
+    ) -> Result<f64> {
+        unreachable!("only parameters are looked at")
+    }
+}
+
+const DATA: &str = "[data]\npath = 'x'\n";
+
+fn parse(text: &str, set: &[&str]) -> Result<Experiment, Failure> {
+    let overrides = Overrides { set: set.iter().map(|s| s.to_string()).collect(), ..Overrides::default() };
+    Experiment::parse("e.toml", text, Path::new("/folder"), &overrides)
+}
+
+/// The message about an experiment with those lines.
+fn error(text: &str, set: &[&str]) -> String {
+    parse(text, set).err().expect("an error").to_string()
+}
+
+fn probe(params: &str) -> Vec<Setting> {
+    parse(&format!("{DATA}[[run]]\nrecommender = 'test-probe'\nparams = {{ {params} }}"), &[]).unwrap().settings
+}
+
+fn labels(settings: &[Setting]) -> Vec<&str> {
+    settings.iter().map(|s| s.label.as_str()).collect()
+}
+
+#[test]
+fn arrays_are_axes_in_the_order_of_the_file() {
+    let settings = probe("level = [2, 0.5], layers = [[1], [2, 3]]");
+    assert_eq!(
+        labels(&settings),
+        [
+            "test-probe level=2 layers=[1]",
+            "test-probe level=2 layers=[2,3]",
+            "test-probe level=0.5 layers=[1]",
+            "test-probe level=0.5 layers=[2,3]",
+        ]
+    );
+    assert_eq!(settings[3].params["layers"], serde_json::json!([2, 3]));
+    let other_order = probe("layers = [[1], [2, 3]], level = [2, 0.5]");
+    assert_eq!(labels(&other_order)[1], "test-probe layers=[1] level=0.5");
+}
+
+#[test]
+fn a_list_parameter_takes_an_array_as_it_is() {
+    let settings = probe("layers = [2, 3]");
+    assert_eq!((settings.len(), &settings[0].params["layers"]), (1, &serde_json::json!([2, 3])));
+}
+
+#[test]
+fn nested_plugins_may_have_axes_and_be_one() {
+    let settings = probe("fairness = { plugin = 'test-weight', tau = [1, 2] }");
+    let tau = |s: &Setting| s.params["fairness"]["tau"].as_f64().unwrap();
+    assert_eq!(settings.iter().map(tau).collect::<Vec<_>>(), [1.0, 2.0]);
+    assert_eq!(settings[0].label, "test-probe fairness=test-weight(tau=1)");
+    assert!(settings[0].origins[1].starts_with("fairness-loss/test-weight evenhand "), "{:?}", settings[0].origins);
+    assert_eq!(probe("fairness = ['test-weight', { plugin = 'test-weight', tau = [4, 5] }]").len(), 3);
+}
+
+#[test]
+fn a_label_is_followed_by_the_axes_only() {
+    let run = "[[run]]\nrecommender = 'test-probe'\nlabel = 'mine'\nparams = { level = [1, 2], layers = [9] }";
+    assert_eq!(labels(&parse(&format!("{DATA}{run}"), &[]).unwrap().settings), ["mine level=1", "mine level=2"]);
+}
+
+#[test]
+fn equal_settings_are_one_and_a_warning() {
+    let run = "[[run]]\nrecommender = 'test-probe'\n";
+    let e = parse(&format!("{DATA}{run}{run}params = {{ level = [1.0, 2.0] }}"), &[]).unwrap();
+    assert_eq!(labels(&e.settings), ["test-probe", "test-probe level=2.0"]);
+    assert!(
+        e.warnings[0].contains("`test-probe level=1.0` has the same parameters as `test-probe`"),
+        "{:?}",
+        e.warnings
+    );
+}
+
+#[test]
+fn mistakes_are_placed_and_the_nearest_is_named() {
+    let run = "[[run]]\nrecommender = 'test-probe'\n";
+    for (text, expected) in [
+        (format!("sedes = [1]\n{DATA}{run}"), "e.toml:1:1: unknown key `sedes` (did you mean `seeds`?)"),
+        (format!("{DATA}formt = 'auto'\n{run}"), "e.toml:3:1: unknown key `formt` (did you mean `format`?)"),
+        (format!("{DATA}format = 'recbol'\n{run}"), "e.toml:3:10: unknown variant `recbol`"),
+        (format!("[data]\npth = 'x'\n{run}"), "e.toml:2:1: unknown key `pth` (did you mean `path`?)"),
+        (format!("{DATA}simulator = 'biased-ratings'\n{run}"), "e.toml:3:13: `path` and `simulator` given"),
+        (
+            format!("[data]\nsimulator = 'biased-rating'\n{run}"),
+            "e.toml:2:13: no simulator plugin `biased-rating` (did",
+        ),
+        (
+            format!("[data]\nsimulator = {{ plugin = 'biased-ratings', usres = 3 }}\n{run}"),
+            "e.toml:2:42: parameters of `biased-ratings`: unknown field `usres`",
+        ),
+        (format!("{DATA}[eval]\nk = [10]\n  kk = 3\n{run}"), "e.toml:5:3: unknown key `kk` (did you mean `k`?)"),
+        (format!("{DATA}[eval]\nk = [0]\n{run}"), "e.toml:4:5: expected at least one list length"),
+        (format!("{DATA}[eval]\nrelevant = 'likd'\n{run}"), "e.toml:4:12: unknown variant `likd`"),
+        (
+            format!("{DATA}[split]\nkind = 'random'\ntset = 0.1\n{run}"),
+            "e.toml:5:1: unknown key `tset` (did you mean `test`?)",
+        ),
+        (format!("{DATA}[split]\nkind = 'leave-last-out'\ntest = 0.1\n{run}"), "e.toml:5:1: unknown key `test`"),
+        (format!("{DATA}[split]\ntest = 1.5\nkind = 'random'\n{run}"), "e.toml:3:1: parameter `split.test` = 1.5"),
+        (
+            format!("{DATA}[[run]]\nrecommender = 'test-prob'\n"),
+            "e.toml:4:15: no recommender plugin `test-prob` (did you mean",
+        ),
+        (
+            format!("{DATA}[[run]]\nrecomender = 'als'\n"),
+            "e.toml:4:1: unknown key `recomender` (did you mean `recommender`?)",
+        ),
+        (
+            format!("{DATA}{run}params = {{ levl = 1 }}"),
+            "e.toml:5:12: parameters of `test-probe`: unknown field `levl`",
+        ),
+        (
+            format!("{DATA}{run}params = {{ level = [1, 9] }}"),
+            "e.toml:5:20: `test-probe`: parameter `level` = 9, expected 0.0..=5.0",
+        ),
+        (format!("{DATA}{run}params = {{ level = 'x' }}"), "e.toml:5:20: parameters of `test-probe`: `level`"),
+        (format!("{DATA}{run}params = {{ level = [] }}"), "e.toml:5:20: a grid axis without a value"),
+        (format!("{DATA}{run}params = {{ level = inf }}"), "e.toml:5:20: expected a finite number"),
+        (format!("seeds = [-1]\n{DATA}{run}"), "e.toml:1:9: `seeds`: not a list of whole numbers"),
+        (format!("seeds = [18446744073709551615]\n{DATA}{run}"), "e.toml:1:10: "),
+        (format!("seeds = [1, 1]\n{DATA}{run}"), "e.toml:1:9: `seeds`: seed 1 occurs twice"),
+        (DATA.into(), "e.toml:1:1: no `[[run]]`"),
+        (run.into(), "e.toml:1:1: no `[data]`"),
+        (format!("{DATA}{run}x = \n"), "e.toml:5:5: "),
+        ("é = 1 = 2".into(), "e.toml:1:7: "),
+    ] {
+        let got = error(&text, &[]);
+        assert!(got.starts_with(expected), "expected {expected}\n     got {got}\nfor\n{text}");
+    }
+}
+
+#[test]
+fn changes_reach_every_part_and_are_recorded() {
+    let text = format!(
+        "{DATA}[[run]]\nrecommender = 'test-probe'\n[[run]]\nrecommender = 'popularity'\nlabel = 'mine'\nparams = {{ damping = 1 }}"
+    );
+    let set = [
+        "name=trial",
+        "eval.k=[10,20]",
+        "run.test-probe.params.level=[1,2]",
+        "run.mine.params.damping=7",
+        "split.kind=k-fold",
+    ];
+    let e = parse(&text, &set).unwrap();
+    assert_eq!((e.name.as_str(), &e.eval.k[..], &e.split), ("trial", [10, 20].as_slice(), &Split::KFold { folds: 5 }));
+    assert_eq!(labels(&e.settings), ["test-probe level=1", "test-probe level=2", "mine"]);
+    assert_eq!(e.settings[2].params["damping"], 7.0);
+    assert_eq!(e.overrides[0], "--set name=trial");
+    let again = Experiment::parse("again", &e.effective, Path::new("/elsewhere"), &Overrides::default()).unwrap();
+    assert_eq!(labels(&again.settings), labels(&e.settings));
+    assert!(matches!(&again.data, Source::Path { path, .. } if path == Path::new("/folder/x")));
+}
+
+#[test]
+fn wrong_changes_are_named() {
+    let text = format!("{DATA}[[run]]\nrecommender = 'test-probe'\n");
+    for (set, expected) in [
+        ("eval.kk=3", "--set eval.kk=3: unknown key `kk` (did you mean `k`?)"),
+        ("evl.k=[3]", "--set evl.k=[3]: unknown key `evl` (did you mean `eval`?)"),
+        (
+            "run.als.params.factors=3",
+            "--set run.als.params.factors=3: no entry `als` in `run`; there: 0..1, test-probe",
+        ),
+        ("run.0.params.levl=3", "--set run.0.params.levl=3: parameters of `test-probe`: unknown field `levl`"),
+        ("run.*.params.level=30", "--set run.*.params.level=30: `test-probe`: parameter `level` = 30"),
+        ("run.0=3", "--set run.0=3: `run.0` is a table"),
+        ("data.path.x=3", "--set data.path.x=3: `path` is a single value"),
+        ("eval.k=[3", "--set eval.k=[3: `[3`: "),
+        ("eval..k=3", "--set eval..k=3: `eval..k`, expected a path"),
+        ("eval", "--set eval: expected KEY=VALUE"),
+    ] {
+        let got = error(&text, &[set]);
+        assert!(got.starts_with(expected), "expected {expected}\n     got {got}");
+    }
+}
+
+#[test]
+fn data_and_seeds_of_the_command_line_win() {
+    let text = "seeds = [5]\n[data]\npath = 'x'\nformat = 'recbole'\n[[run]]\nrecommender = 'test-probe'\n";
+    let overrides = Overrides { data: Some("here".into()), seeds: Some(vec![1, 2]), ..Overrides::default() };
+    let e = Experiment::parse("e", text, Path::new("/folder"), &overrides).unwrap();
+    assert_eq!(e.seeds, [1, 2]);
+    let Source::Path { path, options } = &e.data else { panic!("a path") };
+    assert_eq!((path.as_path(), &**options), (Path::new("here"), &load::Options::default()));
+    assert_eq!(e.overrides, ["--data here", "--seeds 1,2"]);
+}
+
+#[test]
+fn the_embedded_experiments_are_fine() {
+    for text in [include_str!("../../experiments/default.toml"), include_str!("../../experiments/ratings.toml")] {
+        assert!(parse(text, &[]).unwrap().settings.len() >= 4);
+    }
+}
+
+#[test]
+fn seeds_as_text() {
+    assert_eq!(parse_seeds("0..=2, 9"), Ok(vec![0, 1, 2, 9]));
+    for wrong in ["", "a", "3..3", "1,1", "0..100000000000", "-1"] {
+        assert!(parse_seeds(wrong).is_err(), "{wrong}");
+    }
+}

@@ -1,0 +1,115 @@
+//! How far the comparison is, on stderr: a bar with the time left on a terminal, else a line for each finished cell.
+
+use evenhand_core::Observer;
+use indicatif::{ProgressBar, ProgressStyle};
+use std::io::{IsTerminal, Write, stderr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+/// Where progress is told.
+#[derive(Debug)]
+pub struct Progress {
+    way: Way,
+    total: AtomicUsize,
+    done: AtomicUsize,
+}
+
+#[derive(Debug)]
+enum Way {
+    Silent,
+    Lines,
+    Bar(ProgressBar),
+}
+
+impl Progress {
+    /// Tells nothing.
+    pub fn silent() -> Self {
+        Self::new(Way::Silent)
+    }
+
+    /// Tells stderr in the way that suits it.
+    pub fn stderr() -> Self {
+        if !stderr().is_terminal() {
+            return Self::new(Way::Lines);
+        }
+        let style =
+            ProgressStyle::with_template("  {bar:24} {pos}/{len}  eta {eta}  {wide_msg}").expect("a valid template");
+        let bar = ProgressBar::no_length().with_style(style.progress_chars("##."));
+        Self::new(Way::Bar(bar))
+    }
+
+    fn new(way: Way) -> Self {
+        Self { way, total: AtomicUsize::new(0), done: AtomicUsize::new(0) }
+    }
+
+    /// `cells` are about to be run.
+    pub fn begin(&self, cells: usize) {
+        self.total.store(cells, Ordering::Relaxed);
+        if let Way::Bar(bar) = &self.way {
+            bar.set_length(cells as u64);
+            bar.reset_eta();
+            bar.enable_steady_tick(Duration::from_millis(250));
+        }
+    }
+
+    /// A line of its own.
+    pub fn note(&self, text: &str) {
+        match &self.way {
+            Way::Silent => {}
+            Way::Lines => say(text),
+            Way::Bar(bar) => bar.suspend(|| say(text)),
+        }
+    }
+
+    /// A cell is begun; whoever fits it reports to the observer.
+    pub fn start(&self, cell: &str) -> Arc<dyn Observer> {
+        match &self.way {
+            Way::Bar(bar) => {
+                bar.set_message(cell.to_string());
+                Arc::new(Steps { bar: bar.clone(), cell: cell.to_string() })
+            }
+            _ => Arc::new(evenhand_core::Silent),
+        }
+    }
+
+    /// A cell is finished, `how` in words; a failed one is told on a terminal too.
+    pub fn finish(&self, cell: &str, how: &str, failed: bool) {
+        let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
+        let total = self.total.load(Ordering::Relaxed);
+        match &self.way {
+            Way::Silent => {}
+            Way::Lines => say(&format!("  {done:>width$}/{total}  {cell}  {how}", width = total.to_string().len())),
+            Way::Bar(bar) => {
+                if failed {
+                    bar.suspend(|| say(&format!("  {cell}  {how}")));
+                }
+                bar.inc(1);
+            }
+        }
+    }
+
+    /// Nothing more will come.
+    pub fn end(&self) {
+        if let Way::Bar(bar) = &self.way {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// A line on stderr; one that nobody reads any more (`2>&1 | head`) is no reason to panic.
+pub(crate) fn say(text: &str) {
+    let _ = writeln!(stderr(), "{text}");
+}
+
+/// Shows the sweeps of the cell under way.
+struct Steps {
+    bar: ProgressBar,
+    cell: String,
+}
+
+impl Observer for Steps {
+    fn progress(&self, done: usize, total: usize) {
+        self.bar.set_message(format!("{}  {done}/{total}", self.cell));
+    }
+}

@@ -1,0 +1,46 @@
+//! Error of predicted ratings, for all users and for each group.
+
+use super::{Figure, user_groups};
+use evenhand_core::metrics::{mae, rmse};
+use evenhand_core::{Dataset, Error, Interactions, Model, Result, Run};
+use rayon::prelude::*;
+
+/// Rows predicted in one call.
+const BLOCK: usize = 4096;
+
+pub(super) fn figures(model: &dyn Model, data: &Dataset, test: &Interactions, run: &Run) -> Result<Vec<Figure>> {
+    let users: Vec<u32> = test.iter().map(|(user, ..)| user).collect();
+    let items = test.by_user().all_partners();
+    let actual = test.by_user().all_values();
+    let mut predicted = vec![0.0; users.len()];
+    run.install(|| {
+        let blocks = predicted.par_chunks_mut(BLOCK).zip(users.par_chunks(BLOCK)).zip(items.par_chunks(BLOCK));
+        blocks.try_for_each(|((out, users), items)| {
+            run.check()?;
+            model.predict(users, items, out, run)
+        })
+    })?;
+    if let Some(at) = predicted.iter().position(|p| !p.is_finite()) {
+        let what = format!("predicted rating of user {}, item {}", users[at], items[at]);
+        return Err(Error::Diverged { what, step: 0 });
+    }
+    let mut figures = Vec::new();
+    add(&mut figures, None, &predicted, actual);
+    let offsets = test.by_user().offsets();
+    for (group, members) in user_groups(data) {
+        let pick = |all: &[f32]| -> Vec<f32> {
+            members.iter().flat_map(|&u| &all[offsets[u as usize]..offsets[u as usize + 1]]).copied().collect()
+        };
+        add(&mut figures, Some(group), &pick(&predicted), &pick(actual));
+    }
+    Ok(figures)
+}
+
+fn add(figures: &mut Vec<Figure>, group: Option<String>, predicted: &[f32], actual: &[f32]) {
+    for (metric, value) in [("rmse", rmse(predicted, actual)), ("mae", mae(predicted, actual))] {
+        if let Some(value) = value {
+            let (metric, group, n) = (metric.into(), group.clone(), actual.len() as u64);
+            figures.push(Figure { metric, k: None, group, value, n });
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! The long tables: one number per row, easy to read into anything.
+//!
+//! Numbers are written with the fewest digits that give them back exactly.
+
+use crate::compare::{Cell, CellEnd, Comparison};
+use crate::experiment::Experiment;
+use crate::protocol::offline;
+
+/// `results.csv`: every number of every finished cell, in the order of the experiment. Equal seeds give equal bytes.
+pub fn results_csv(experiment: &Experiment, comparison: &Comparison) -> Vec<u8> {
+    let header = [
+        "experiment",
+        "protocol",
+        "recommender",
+        "label",
+        "params",
+        "seed",
+        "fold",
+        "metric",
+        "k",
+        "group",
+        "value",
+        "n",
+    ];
+    let mut table = Table::new(&header);
+    for cell in &comparison.cells {
+        let Some(outcome) = cell.outcome() else { continue };
+        let head = head(experiment, cell);
+        for figure in &outcome.figures {
+            let k = figure.k.map_or_else(String::new, |k| k.to_string());
+            let tail = [
+                figure.metric.clone(),
+                k,
+                figure.group.clone().unwrap_or_default(),
+                figure.value.to_string(),
+                figure.n.to_string(),
+            ];
+            table.row(head.iter().chain(&tail));
+        }
+    }
+    table.finish()
+}
+
+/// `timings.csv`: how long each finished cell took, and whether an earlier run measured it.
+pub fn timings_csv(experiment: &Experiment, comparison: &Comparison) -> Vec<u8> {
+    let header = [
+        "experiment",
+        "protocol",
+        "recommender",
+        "label",
+        "params",
+        "seed",
+        "fold",
+        "fit_seconds",
+        "evaluate_seconds",
+        "found",
+    ];
+    let mut table = Table::new(&header);
+    for cell in &comparison.cells {
+        let Some(outcome) = cell.outcome() else { continue };
+        let found = matches!(cell.end, CellEnd::Found(_));
+        let seconds = [outcome.seconds.fit, outcome.seconds.evaluate].map(|s| format!("{s:.6}"));
+        table.row(head(experiment, cell).iter().chain(&seconds).chain(&[found.to_string()]));
+    }
+    table.finish()
+}
+
+fn head(experiment: &Experiment, cell: &Cell) -> [String; 7] {
+    let setting = &experiment.settings[cell.place.setting];
+    [
+        experiment.name.clone(),
+        offline::NAME.into(),
+        setting.recommender.into(),
+        setting.label.clone(),
+        setting.params.to_string(),
+        cell.place.seed.to_string(),
+        cell.place.fold.to_string(),
+    ]
+}
+
+struct Table(csv::Writer<Vec<u8>>);
+
+impl Table {
+    fn new(header: &[&str]) -> Self {
+        let mut writer = csv::Writer::from_writer(Vec::new());
+        writer.write_record(header).expect("memory takes all");
+        Self(writer)
+    }
+
+    fn row<'a>(&mut self, fields: impl Iterator<Item = &'a String>) {
+        self.0.write_record(fields).expect("memory takes all, rows have one length");
+    }
+
+    fn finish(self) -> Vec<u8> {
+        self.0.into_inner().expect("memory takes all")
+    }
+}

@@ -1,0 +1,10 @@
+//! Reports of a comparison: a terminal table, one long table of all numbers, a summary as JSON.
+
+mod long;
+mod summary;
+mod table;
+
+pub use long::{results_csv, timings_csv};
+pub use summary::{FailedCell, MeanFigure, SettingSummary, Summary};
+pub(crate) use table::new_table;
+pub use table::terminal;

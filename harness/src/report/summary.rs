@@ -1,0 +1,221 @@
+//! The summary: means and standard deviations over seeds and folds, what failed, what was compared.
+
+use crate::compare::{Cell, CellEnd, Comparison};
+use crate::experiment::{Eval, Experiment};
+use crate::load::Description;
+use crate::protocol::{Figure, metric_name, offline};
+use crate::split::Split;
+use serde::Serialize;
+use serde_json::Value as Json;
+use std::collections::HashMap;
+
+/// A comparison in short: what `--json` prints and `summary.json` holds.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Summary {
+    /// Layout of this summary. Readers ignore fields they do not know.
+    pub schema: u32,
+    /// Version of the harness.
+    pub evenhand: String,
+    /// Name of the experiment.
+    pub experiment: String,
+    /// The protocol.
+    pub protocol: String,
+    /// The data.
+    pub data: Description,
+    /// BLAKE3 hash of the data.
+    pub digest: String,
+    /// How it was divided.
+    pub split: Split,
+    /// What was measured.
+    pub eval: Eval,
+    /// The seeds.
+    pub seeds: Vec<u64>,
+    /// Changes made on the command line.
+    pub overrides: Vec<String>,
+    /// Cells in all.
+    pub cells: usize,
+    /// Cells that an earlier run had finished.
+    pub found: usize,
+    /// Cells run now, failed ones included.
+    pub run: usize,
+    /// Whether the comparison was stopped before its end.
+    pub interrupted: bool,
+    /// What the reader of the results should know.
+    pub warnings: Vec<String>,
+    /// Every setting, in the order of the experiment.
+    pub settings: Vec<SettingSummary>,
+    /// Every cell that failed.
+    pub failures: Vec<FailedCell>,
+}
+
+/// One setting in short.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct SettingSummary {
+    /// Name of the recommender.
+    pub recommender: String,
+    /// What tables call the setting.
+    pub label: String,
+    /// Effective parameters.
+    pub params: Json,
+    /// Package and version of every plugin in it.
+    pub origins: Vec<String>,
+    /// Finished cells.
+    pub cells: usize,
+    /// Mean time of fitting.
+    pub fit_seconds: Option<f64>,
+    /// Means of all numbers.
+    pub figures: Vec<MeanFigure>,
+}
+
+/// A number over all finished cells of a setting.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct MeanFigure {
+    /// What was measured.
+    pub metric: String,
+    /// Length of the list, for metrics of a list.
+    pub k: Option<usize>,
+    /// The users it was measured on; `None` for all.
+    pub group: Option<String>,
+    /// Mean over seeds and folds.
+    pub mean: f64,
+    /// Sample standard deviation over seeds and folds; `None` for a single cell.
+    pub sd: Option<f64>,
+    /// Cells that have the number.
+    pub cells: usize,
+    /// The fewest users, rows or lists behind the number of a cell.
+    pub n: u64,
+}
+
+impl MeanFigure {
+    /// The metric as tables name it.
+    pub fn name(&self) -> String {
+        metric_name(&self.metric, self.k)
+    }
+}
+
+/// A cell that failed.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct FailedCell {
+    /// Name of the recommender.
+    pub recommender: String,
+    /// What tables call the setting.
+    pub label: String,
+    /// The seed.
+    pub seed: u64,
+    /// The fold, from 0.
+    pub fold: usize,
+    /// Why it failed.
+    pub reason: String,
+}
+
+impl Summary {
+    /// The summary of a comparison.
+    pub fn new(experiment: &Experiment, comparison: &Comparison) -> Self {
+        let count = |which: fn(&CellEnd) -> bool| comparison.cells.iter().filter(|c| which(&c.end)).count();
+        let failures = comparison.cells.iter().filter_map(|cell| match &cell.end {
+            CellEnd::Failed(reason) => {
+                let setting = &experiment.settings[cell.place.setting];
+                let (recommender, label) = (setting.recommender.into(), setting.label.clone());
+                Some(FailedCell {
+                    recommender,
+                    label,
+                    seed: cell.place.seed,
+                    fold: cell.place.fold,
+                    reason: reason.clone(),
+                })
+            }
+            _ => None,
+        });
+        Self {
+            schema: 1,
+            evenhand: env!("CARGO_PKG_VERSION").into(),
+            experiment: experiment.name.clone(),
+            protocol: offline::NAME.into(),
+            data: comparison.data.clone(),
+            digest: comparison.digest.clone(),
+            split: experiment.split.clone(),
+            eval: experiment.eval.clone(),
+            seeds: experiment.seeds.clone(),
+            overrides: experiment.overrides.clone(),
+            cells: comparison.cells.len(),
+            found: count(|end| matches!(end, CellEnd::Found(_))),
+            run: count(|end| matches!(end, CellEnd::Done(_) | CellEnd::Failed(_))),
+            interrupted: comparison.interrupted,
+            warnings: comparison.warnings.clone(),
+            settings: (0..experiment.settings.len()).map(|n| setting(experiment, comparison, n)).collect(),
+            failures: failures.collect(),
+        }
+    }
+}
+
+fn setting(experiment: &Experiment, comparison: &Comparison, n: usize) -> SettingSummary {
+    let setting = &experiment.settings[n];
+    let outcomes: Vec<_> = comparison.cells.iter().filter(|c| c.place.setting == n).filter_map(Cell::outcome).collect();
+    let figures: Vec<&[Figure]> = outcomes.iter().map(|o| o.figures.as_slice()).collect();
+    let seconds: Vec<f64> = outcomes.iter().map(|o| o.seconds.fit).collect();
+    SettingSummary {
+        recommender: setting.recommender.into(),
+        label: setting.label.clone(),
+        params: setting.params.clone(),
+        origins: setting.origins.clone(),
+        cells: outcomes.len(),
+        fit_seconds: (!seconds.is_empty()).then(|| mean_and_sd(&seconds).0),
+        figures: means(&figures),
+    }
+}
+
+/// Joins the figures of several cells, in the order in which they first occur.
+fn means(cells: &[&[Figure]]) -> Vec<MeanFigure> {
+    type Values = Vec<(f64, u64)>;
+    let mut order: Vec<&Figure> = Vec::new();
+    let mut values: HashMap<(&str, Option<usize>, Option<&str>), Values> = HashMap::new();
+    for figure in cells.iter().copied().flatten() {
+        let list = values.entry((&figure.metric, figure.k, figure.group.as_deref())).or_default();
+        if list.is_empty() {
+            order.push(figure);
+        }
+        list.push((figure.value, figure.n));
+    }
+    let join = |figure: &Figure| {
+        let list = &values[&(figure.metric.as_str(), figure.k, figure.group.as_deref())];
+        let (mean, sd) = mean_and_sd(&list.iter().map(|v| v.0).collect::<Vec<_>>());
+        let (metric, k, group) = (figure.metric.clone(), figure.k, figure.group.clone());
+        let n = list.iter().map(|v| v.1).min().unwrap_or(0);
+        MeanFigure { metric, k, group, mean, sd, cells: list.len(), n }
+    };
+    order.into_iter().map(join).collect()
+}
+
+/// Mean and sample standard deviation; the latter needs two values.
+fn mean_and_sd(values: &[f64]) -> (f64, Option<f64>) {
+    let n = values.len() as f64;
+    let mean = values.iter().sum::<f64>() / n;
+    let squares: f64 = values.iter().map(|v| (v - mean) * (v - mean)).sum();
+    (mean, (values.len() > 1).then(|| (squares / (n - 1.0)).sqrt()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mean_and_deviation_by_hand() {
+        assert_eq!(mean_and_sd(&[1.0, 2.0, 3.0]), (2.0, Some(1.0)));
+        assert_eq!(mean_and_sd(&[5.0]), (5.0, None));
+    }
+
+    #[test]
+    fn figures_are_joined_by_metric_length_and_group() {
+        let figure = |metric: &str, group: Option<&str>, value, n| {
+            let (metric, group) = (metric.to_string(), group.map(str::to_string));
+            Figure { metric, k: Some(5), group, value, n }
+        };
+        let first = [figure("ndcg", None, 0.5, 10), figure("ndcg", Some("g=a"), 0.25, 4)];
+        let second = [figure("ndcg", None, 1.5, 8)];
+        let joined = means(&[&first, &second]);
+        assert_eq!(joined.len(), 2);
+        assert_eq!((joined[0].mean, joined[0].sd, joined[0].n), (1.0, Some(0.5f64.sqrt()), 8));
+        assert_eq!((joined[1].mean, joined[1].sd, joined[1].cells), (0.25, None, 1));
+        assert_eq!(joined[0].name(), "ndcg@5");
+    }
+}

@@ -1,0 +1,159 @@
+//! The comparison as text for a terminal.
+
+use super::summary::{MeanFigure, SettingSummary, Summary};
+use crate::protocol::metric_name;
+use comfy_table::presets::UTF8_FULL_CONDENSED;
+use comfy_table::{Cell, CellAlignment, ContentArrangement, Table};
+use std::fmt::Write;
+
+/// A column of the main table: metric, whether it is one of a list, and which way is better (-1 for lower).
+const COLUMNS: [(&str, bool, f64); 5] =
+    [("rmse", false, -1.0), ("ndcg", true, 1.0), ("recall", true, 1.0), ("coverage", true, 1.0), ("gini", true, -1.0)];
+
+/// Groups with fewer users than this are left out of the gap: it would show noise.
+const ENOUGH: u64 = 30;
+
+/// The whole report.
+pub fn terminal(summary: &Summary) -> String {
+    let mut out = String::new();
+    let seeds = summary.seeds.len();
+    let plural = if seeds == 1 { "" } else { "s" };
+    let folds = summary.cells / (seeds * summary.settings.len()).max(1);
+    let folds = if folds > 1 { format!(" x {folds} folds") } else { String::new() };
+    let spread = if summary.cells > summary.settings.len() { ", mean ± standard deviation" } else { "" };
+    let _ = writeln!(out, "{} on {}: {seeds} seed{plural}{folds}{spread}", summary.experiment, summary.data.name);
+    let _ = writeln!(out, "{}", main_table(summary));
+    let _ = write!(out, "↓ lower is better, ↑ higher is better, * best of its column");
+    let k = summary.eval.k[0];
+    let users = all(&summary.settings).filter(|f| f.metric == "ndcg" && f.k == Some(k)).map(|f| f.n).min();
+    let _ = writeln!(out, "{}", users.map_or_else(String::new, |n| format!("; ranking over {n} users")));
+    if let Some(table) = gap_table(summary, k) {
+        let _ = write!(
+            out,
+            "\n{}: gap between user groups of {ENOUGH} or more, and the lowest group\n{table}\n",
+            metric_name("ndcg", Some(k))
+        );
+    }
+    for warning in &summary.warnings {
+        let _ = writeln!(out, "warn    {warning}");
+    }
+    for f in &summary.failures {
+        let _ = writeln!(out, "FAILED  {}, seed {}, fold {}: {}", f.label, f.seed, f.fold, f.reason);
+    }
+    let done = summary.found + summary.run - summary.failures.len();
+    let _ = write!(out, "{done} of {} cells finished ({} found, {} run)", summary.cells, summary.found, summary.run);
+    if !summary.failures.is_empty() {
+        let _ = write!(out, ", {} failed", summary.failures.len());
+    }
+    if summary.interrupted {
+        let _ = write!(out, ", interrupted");
+    }
+    out.push('\n');
+    out
+}
+
+fn all(settings: &[SettingSummary]) -> impl Iterator<Item = &MeanFigure> {
+    settings.iter().flat_map(|s| &s.figures).filter(|f| f.group.is_none())
+}
+
+fn main_table(summary: &Summary) -> Table {
+    let k = summary.eval.k[0];
+    let columns: Vec<(String, f64)> = COLUMNS
+        .iter()
+        .map(|&(metric, of_list, sign)| (metric_name(metric, of_list.then_some(k)), sign))
+        .filter(|(name, _)| all(&summary.settings).any(|f| f.name() == *name))
+        .collect();
+    let mut table = new_table();
+    let arrow = |sign: f64| if sign < 0.0 { "↓" } else { "↑" };
+    let names = columns.iter().map(|(name, sign)| format!("{name} {}", arrow(*sign)));
+    table.set_header(std::iter::once("recommender".into()).chain(names).chain(["fit s".into()]));
+    let best: Vec<Option<f64>> = columns.iter().map(|(name, sign)| best(summary, name, *sign)).collect();
+    // Means over fewer cells than the others have are marked.
+    let expected = summary.cells / summary.settings.len().max(1);
+    for setting in &summary.settings {
+        let part = if (1..expected).contains(&setting.cells) {
+            format!(" ({} of {expected})", setting.cells)
+        } else {
+            String::new()
+        };
+        let mut row = vec![Cell::new(format!("{}{part}", setting.label))];
+        for ((name, _), best) in columns.iter().zip(&best) {
+            let figure = setting.figures.iter().find(|f| f.group.is_none() && f.name() == *name);
+            row.push(number(
+                figure.map_or_else(|| "-".into(), |f| format!("{}{}", plus_minus(f), mark(f.mean, *best))),
+            ));
+        }
+        row.push(number(match setting.fit_seconds {
+            Some(seconds) => format!("{seconds:.2}"),
+            None if summary.failures.iter().any(|f| f.label == setting.label) => "failed".into(),
+            None => "-".into(),
+        }));
+        table.add_row(row);
+    }
+    table
+}
+
+/// The best mean of a column; none where there is nothing to be better than.
+fn best(summary: &Summary, name: &str, sign: f64) -> Option<f64> {
+    let means: Vec<f64> = all(&summary.settings).filter(|f| f.name() == name).map(|f| f.mean).collect();
+    let best = means.iter().copied().max_by(|a, b| (sign * a).total_cmp(&(sign * b)))?;
+    means.iter().any(|&m| m != best).then_some(best)
+}
+
+fn mark(mean: f64, best: Option<f64>) -> &'static str {
+    if Some(mean) == best { "*" } else { " " }
+}
+
+fn plus_minus(figure: &MeanFigure) -> String {
+    // The zero before the point is left out, or the table would be wider than most terminals.
+    let sd = figure.sd.map_or_else(String::new, |sd| format!(" ±{}", format!("{sd:.4}").trim_start_matches('0')));
+    format!("{:.4}{sd}", figure.mean)
+}
+
+/// For each grouping of users how far the groups are apart, and which one is worst off.
+fn gap_table(summary: &Summary, k: usize) -> Option<Table> {
+    let groupings: Vec<&str> = summary.data.user_groups.iter().map(|g| g.name.as_str()).collect();
+    let mut table = new_table();
+    let mut shown = false;
+    let header = groupings.iter().flat_map(|g| [format!("{g} gap"), "lowest".into()]);
+    table.set_header(std::iter::once("recommender".to_string()).chain(header));
+    for setting in &summary.settings {
+        let mut row = vec![Cell::new(&setting.label)];
+        for grouping in &groupings {
+            let of_group = |f: &&MeanFigure| f.metric == "ndcg" && f.k == Some(k) && f.n >= ENOUGH;
+            let label = |f: &MeanFigure| {
+                f.group.as_deref().and_then(|g| g.strip_prefix(grouping)?.strip_prefix('=')).map(str::to_string)
+            };
+            let mut groups: Vec<(f64, String)> =
+                setting.figures.iter().filter(of_group).filter_map(|f| Some((f.mean, label(f)?))).collect();
+            groups.sort_by(|a, b| a.0.total_cmp(&b.0));
+            match groups.as_slice() {
+                [(low, worst), .., (high, _)] => {
+                    shown = true;
+                    row.extend([number(format!("{:.4}", high - low)), Cell::new(worst)]);
+                }
+                _ => row.extend([number("-".into()), Cell::new("-")]),
+            }
+        }
+        table.add_row(row);
+    }
+    shown.then_some(table)
+}
+
+/// An empty table in the style of all tables: no lines between rows, no wider than the terminal.
+pub(crate) fn new_table() -> Table {
+    let mut table = Table::new();
+    table.load_style(UTF8_FULL_CONDENSED);
+    // A pseudo-terminal may say that it has no width at all; then nothing is wrapped, as in a file.
+    if table.is_tty() && table.width().is_some_and(|width| width >= NARROWEST) {
+        table.set_content_arrangement(ContentArrangement::Dynamic);
+    }
+    table
+}
+
+/// A terminal narrower than this would cut words into letters.
+const NARROWEST: u16 = 60;
+
+fn number(text: String) -> Cell {
+    Cell::new(text).set_alignment(CellAlignment::Right)
+}

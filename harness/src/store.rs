@@ -1,0 +1,145 @@
+//! The output folder: finished cells and tables, every file written beside and renamed when whole.
+//!
+//! ```text
+//! DIR/experiment.toml   the experiment as it was run, command-line changes included
+//! DIR/cells/KEY.json    one finished cell each; a later run finds it by its key
+//! DIR/results.csv       all numbers, one per row
+//! DIR/timings.csv       how long each cell took; apart, so that equal seeds give equal results.csv byte for byte
+//! DIR/summary.json      means and deviations, failures, what was compared
+//! ```
+
+use crate::cell::Outcome;
+use crate::failure::Failure;
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+/// An output folder that can be written.
+#[derive(Debug)]
+pub struct Store {
+    dir: PathBuf,
+    fresh: bool,
+}
+
+impl Store {
+    /// Makes the folder where it is missing and tries to write to it. With `fresh`, finished cells are not looked at.
+    ///
+    /// # Errors
+    /// [`Failure::Output`] where it can not be written.
+    pub fn open(dir: &Path, fresh: bool) -> Result<Self, Failure> {
+        let cells = dir.join("cells");
+        let refuse = |path: &Path| {
+            let path = path.to_path_buf();
+            move |source| Failure::Output { path, source }
+        };
+        fs::create_dir_all(&cells).map_err(refuse(dir))?;
+        for folder in [dir, &cells] {
+            new_file(folder).and_then(|mut probe| probe.write_all(b"probe")).map_err(refuse(folder))?;
+        }
+        Ok(Self { dir: dir.into(), fresh })
+    }
+
+    /// The folder.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The finished cell of that key. One that can not be read counts as missing: it is run again.
+    pub fn finished(&self, key: &str) -> Option<Outcome> {
+        if self.fresh {
+            return None;
+        }
+        let outcome: Outcome = serde_json::from_slice(&fs::read(self.path(key)).ok()?).ok()?;
+        (outcome.key == key).then_some(outcome)
+    }
+
+    /// Keeps a finished cell.
+    ///
+    /// # Errors
+    /// [`Failure::Write`].
+    pub fn keep(&self, outcome: &Outcome) -> Result<(), Failure> {
+        let mut text = serde_json::to_vec_pretty(outcome).expect("plain data");
+        text.push(b'\n');
+        write_whole(&self.path(&outcome.key), &text)
+    }
+
+    /// Writes one of the tables.
+    ///
+    /// # Errors
+    /// [`Failure::Write`].
+    pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), Failure> {
+        write_whole(&self.dir.join(name), bytes)
+    }
+
+    fn path(&self, key: &str) -> PathBuf {
+        self.dir.join("cells").join(format!("{key}.json"))
+    }
+}
+
+/// Writes a file under another name in the same folder, waits for the disk, and renames it: nobody sees half of it.
+fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let write = || -> io::Result<()> {
+        let mut file = new_file(folder)?;
+        file.write_all(bytes)?;
+        file.as_file().sync_all()?;
+        file.persist(path)?;
+        Ok(())
+    };
+    write().map_err(|source| Failure::Write { path: path.into(), source })
+}
+
+fn new_file(folder: &Path) -> io::Result<tempfile::NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".writing-");
+    // Temporary files are private by default; these become results, readable as the user's other files are.
+    #[cfg(unix)]
+    builder.permissions(<fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o666));
+    builder.tempfile_in(folder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::Figure;
+    use crate::protocol::offline::Seconds;
+
+    fn outcome() -> Outcome {
+        let figure = Figure { metric: "ndcg".into(), k: Some(10), group: None, value: 0.1 + 0.2, n: 7 };
+        let seconds = Seconds { fit: 0.5, evaluate: 1e-9 };
+        Outcome { key: "abc".into(), cell: serde_json::json!({ "seed": 1 }), figures: vec![figure], seconds }
+    }
+
+    #[test]
+    fn a_cell_comes_back_as_it_was() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("new/er"), false).unwrap();
+        assert_eq!(store.finished("abc"), None);
+        store.keep(&outcome()).unwrap();
+        store.keep(&outcome()).unwrap();
+        assert_eq!(store.finished("abc"), Some(outcome()));
+        assert_eq!(Store::open(store.dir(), true).unwrap().finished("abc"), None);
+        let names: Vec<_> = fs::read_dir(store.dir().join("cells")).unwrap().map(|e| e.unwrap().file_name()).collect();
+        assert_eq!(names, ["abc.json"]);
+    }
+
+    #[test]
+    fn a_damaged_or_misnamed_cell_is_missing() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), false).unwrap();
+        store.keep(&outcome()).unwrap();
+        let path = dir.path().join("cells/abc.json");
+        fs::copy(&path, dir.path().join("cells/abd.json")).unwrap();
+        assert_eq!(store.finished("abd"), None);
+        let whole = fs::read(&path).unwrap();
+        fs::write(&path, &whole[..whole.len() / 2]).unwrap();
+        assert_eq!(store.finished("abc"), None);
+    }
+
+    #[test]
+    fn a_folder_that_can_not_be_written_is_refused_at_once() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let refused = Store::open(&file.path().join("below"), false).unwrap_err();
+        assert_eq!(refused.code(), 2);
+    }
+}

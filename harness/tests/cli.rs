@@ -1,0 +1,230 @@
+//! The binary from outside: what it prints, where, how it ends, and what it leaves behind.
+
+mod common;
+
+use common::{Said, files, write_experiment};
+use std::fs;
+use std::path::Path;
+use tempfile::{TempDir, tempdir};
+
+const RUNS: &str = "
+[[run]]
+recommender = 'random'
+[[run]]
+recommender = 'popularity'
+params = { by = ['mean', 'counts'] }
+[[run]]
+recommender = 'als'
+params = { factors = 4, iterations = 3 }
+";
+
+fn run(folder: &Path, args: &[&str]) -> Said {
+    common::run_in(Path::new(env!("CARGO_BIN_EXE_evenhand")), folder, args)
+}
+
+/// A folder with `small.toml`.
+fn folder() -> TempDir {
+    let dir = tempdir().unwrap();
+    write_experiment(dir.path(), RUNS);
+    dir
+}
+
+fn write(folder: &TempDir, name: &str, text: impl AsRef<[u8]>) {
+    fs::write(folder.path().join(name), text).unwrap();
+}
+
+#[test]
+fn compare_prints_a_row_for_every_setting() {
+    let dir = folder();
+    let said = run(dir.path(), &["compare", "small.toml"]).ends(0);
+    for row in ["random", "popularity by=mean", "popularity by=counts", "als factors=4 iterations=3"] {
+        assert!(said.out.lines().any(|l| l.contains(row)), "{row} in\n{}", said.out);
+    }
+    for column in ["rmse", "ndcg@10", "recall@10", "coverage@10", "gini@10", "fit s", "gender gap"] {
+        assert!(said.out.contains(column), "{column} in\n{}", said.out);
+    }
+    assert!(said.out.contains("8 of 8 cells finished (0 found, 8 run)"), "{}", said.out);
+    assert!(said.err.contains("8 cells = 4 settings x 2 seeds") && said.err.contains("200 users  60 items"));
+    assert_eq!(files(dir.path()), ["small.toml"], "nothing is written without --out");
+}
+
+#[test]
+fn without_arguments_the_embedded_experiment_runs() {
+    let dir = tempdir().unwrap();
+    let set = ["--set", "data.simulator.users=60", "--set", "data.simulator.items=40", "--seeds", "0"];
+    let said = run(dir.path(), &[&["compare", "--json", "--quiet"], &set[..]].concat()).ends(0);
+    let json = said.json();
+    let names: Vec<&str> =
+        json["settings"].as_array().unwrap().iter().map(|s| s["recommender"].as_str().unwrap()).collect();
+    assert!(["random", "popularity", "als"].iter().all(|n| names.contains(n)), "{names:?}");
+    assert_eq!((&json["overrides"][0], said.err.as_str()), (&"--seeds 0".into(), ""));
+    let als = json["settings"].as_array().unwrap().iter().find(|s| s["recommender"] == "als").unwrap();
+    assert!(als["figures"].as_array().unwrap().iter().any(|f| f["metric"] == "rmse" && f["group"] == "gender=F"));
+}
+
+#[test]
+fn own_data_is_compared_and_described() {
+    let dir = tempdir().unwrap();
+    let rows: String = (0..600).map(|n| format!("u{},i{},{}\n", n % 30, n * 7 % 41, n % 5 + 1)).collect();
+    write(&dir, "mine.csv", format!("user,item,rating\n{rows}"));
+    let said = run(dir.path(), &["compare", "--data", "mine.csv", "--seeds", "0..2", "--json", "-q"]).ends(0);
+    assert_eq!((&said.json()["data"]["users"], &said.json()["seeds"]), (&30.into(), &serde_json::json!([0, 1])));
+    let said = run(dir.path(), &["data", "describe", "mine.csv", "--json"]).ends(0);
+    assert_eq!(said.json()["data"]["items"], 41);
+    let said = run(dir.path(), &["data", "describe", "mine.csv"]).ends(0);
+    assert!(said.out.contains("30") && said.out.contains("like"), "{}", said.out);
+}
+
+#[test]
+fn results_do_not_depend_on_the_number_of_threads() {
+    let dir = folder();
+    for threads in ["1", "2", "5"] {
+        run(dir.path(), &["compare", "small.toml", "--threads", threads, "--out", threads, "-q"]).ends(0);
+    }
+    let results = |threads: &str| fs::read_to_string(dir.path().join(threads).join("results.csv")).unwrap();
+    assert!(results("1") == results("2") && results("1") == results("5"));
+    let rows = results("1");
+    let header = "experiment,protocol,recommender,label,params,seed,fold,metric,k,group,value,n";
+    assert_eq!(rows.lines().next(), Some(header));
+    for part in [",rmse,,,", ",ndcg,10,gender=M,", ",auc,,,", ",auc-half-ties,,,", ",gini,10,,", ",mae,,gender=F,"] {
+        assert!(rows.contains(part), "{part}");
+    }
+}
+
+#[test]
+fn a_second_run_finds_what_the_first_has_finished() {
+    let dir = folder();
+    let compare = |more: &[&str]| run(dir.path(), &[&["compare", "small.toml", "--out", "o", "-q"], more].concat());
+    let first = compare(&[]).ends(0);
+    assert!(first.out.contains("(0 found, 8 run)"), "{}", first.out);
+    let out = dir.path().join("o");
+    assert_eq!(files(&out), ["cells", "experiment.toml", "results.csv", "summary.json", "timings.csv"]);
+    let results = fs::read(out.join("results.csv")).unwrap();
+    assert!(compare(&[]).ends(0).out.contains("(8 found, 0 run)"));
+    let cells = files(&out.join("cells"));
+    fs::remove_file(out.join("cells").join(&cells[3])).unwrap();
+    fs::write(out.join("cells").join(&cells[4]), "{ half").unwrap();
+    assert!(compare(&[]).ends(0).out.contains("(6 found, 2 run)"));
+    assert!(compare(&["--fresh"]).ends(0).out.contains("(0 found, 8 run)"));
+    assert_eq!(fs::read(out.join("results.csv")).unwrap(), results);
+    // What decides the result is in the key; what does not, is not.
+    assert!(compare(&["--set", "name=other", "--threads", "1"]).ends(0).out.contains("(8 found, 0 run)"));
+    assert!(compare(&["--set", "run.als.params.factors=5"]).ends(0).out.contains("(6 found, 2 run)"));
+    assert!(compare(&["--set", "eval.k=[3]"]).ends(0).out.contains("(0 found, 8 run)"));
+    assert!(compare(&["--set", "data.seed=1"]).ends(0).out.contains("(0 found, 8 run)"));
+    // The experiment beside the results gives the same results.
+    run(dir.path(), &["compare", "small.toml", "--out", "o", "-q"]).ends(0);
+    let again = run(dir.path(), &["compare", "o/experiment.toml", "--out", "o", "-q"]).ends(0);
+    assert!(again.out.contains("(8 found, 0 run)"));
+}
+
+#[test]
+fn folds_are_cells_of_their_own() {
+    let dir = folder();
+    let said =
+        run(dir.path(), &["compare", "small.toml", "--set", "split={kind='k-fold',folds=3}", "--seeds", "4"]).ends(0);
+    assert!(said.out.contains("12 of 12 cells") && said.out.contains("1 seed x 3 folds"), "{}", said.out);
+}
+
+#[test]
+fn a_leaking_split_is_warned_of() {
+    let dir = tempdir().unwrap();
+    let rows: String = (0..400).map(|n| format!("{},{},{},{}\n", n % 20, n * 7 % 41, n % 5 + 1, n * n % 397)).collect();
+    write(&dir, "mine.csv", format!("user,item,rating,timestamp\n{rows}"));
+    let args = ["compare", "--data", "mine.csv", "--set", "split.kind=leave-last-out", "--set", "split.test=0.1"];
+    assert!(run(dir.path(), &args).ends(2).err.contains("unknown key `test`"));
+    let args = ["compare", "--data", "mine.csv", "--set", "split={kind='leave-last-out'}", "--seeds", "0", "-q"];
+    assert!(run(dir.path(), &args).ends(0).out.contains("models learn from their future"));
+}
+
+#[test]
+fn wrong_experiments_end_with_2_and_a_place() {
+    let dir = folder();
+    let small = fs::read_to_string(dir.path().join("small.toml")).unwrap();
+    for (from, to, expected) in [
+        ("'als'", "'alz'", "error: wrong.toml:12:15: no recommender plugin `alz` (did you mean `als`?)"),
+        ("seeds", "sedes", "error: wrong.toml:2:1: unknown key `sedes` (did you mean `seeds`?)"),
+        ("factors = 4", "factrs = 4", "error: wrong.toml:13:12: parameters of `als`: unknown field `factrs`"),
+        ("factors = 4", "factors = 0", "error: wrong.toml:13:22: `als`: parameter `factors` = 0, expected 1..=1024"),
+        ("= [0, 1]", "= [0, 1", "error: wrong.toml:"),
+    ] {
+        write(&dir, "wrong.toml", small.replacen(from, to, 1));
+        let said = run(dir.path(), &["compare", "wrong.toml"]).ends(2);
+        assert!(said.err.starts_with(expected), "expected {expected}\n     got {}", said.err);
+        assert_eq!((said.out.as_str(), said.err.matches("error:").count()), ("", 1));
+    }
+    assert!(run(dir.path(), &["compare", "none.toml"]).ends(2).err.starts_with("error: none.toml: "));
+    assert!(run(dir.path(), &["compare", "small.toml", "--seeds", "x"]).ends(2).err.contains("no whole number"));
+    assert!(run(dir.path(), &["compare", "--threads=-1"]).ends(2).err.contains("--threads"));
+    assert!(run(dir.path(), &["compair"]).ends(2).err.contains("compare"));
+}
+
+#[test]
+fn bad_data_ends_with_3_and_a_place() {
+    let dir = tempdir().unwrap();
+    let compare = |name: &str| run(dir.path(), &["compare", "--data", name, "-q"]);
+    assert!(compare("none").ends(3).err.starts_with("error: none: "));
+    write(&dir, "bad.csv", "user,item,rating\n1,2,3\n1,3,many\n");
+    assert!(compare("bad.csv").ends(3).err.starts_with("error: bad.csv:3: "));
+    write(&dir, "empty.csv", "");
+    assert!(compare("empty.csv").ends(3).err.starts_with("error: empty.csv: "));
+    write(&dir, "one.csv", "1,1,1\n1,2,5\n");
+    assert!(compare("one.csv").ends(3).err.contains("user"));
+    assert_eq!(run(dir.path(), &["data", "describe", "none"]).ends(3).out, "");
+}
+
+#[test]
+fn a_folder_that_can_not_be_written_is_refused_before_any_work() {
+    let dir = folder();
+    write(&dir, "file", "x");
+    // The data is missing too: had any work begun, that would be the error.
+    let args = ["compare", "--data", "none", "--out", "file/below"];
+    assert!(run(dir.path(), &args).ends(2).err.starts_with("error: output folder file/below: "));
+    assert_eq!(files(dir.path()), ["file", "small.toml"]);
+    assert_eq!(run(dir.path(), &["compare", "--fresh"]).ends(2).out, "");
+}
+
+#[test]
+fn plugins_are_listed_and_described() {
+    let dir = tempdir().unwrap();
+    let said = run(dir.path(), &["list"]).ends(0);
+    for name in ["random", "popularity", "als", "biased-ratings"] {
+        assert!(said.out.contains(name), "{name} in\n{}", said.out);
+    }
+    let json = run(dir.path(), &["list", "recommenders", "--json"]).ends(0).json();
+    let als = json.as_array().unwrap().iter().find(|e| e["name"] == "als").unwrap();
+    assert_eq!((&als["kind"], &als["origin"]["package"]), (&"recommender".into(), &"evenhand-plugins".into()));
+    assert!(json.as_array().unwrap().iter().all(|e| e["kind"] == "recommender"));
+    assert!(run(dir.path(), &["list", "recomender"]).ends(2).err.contains("did you mean `recommender`?"));
+
+    let said = run(dir.path(), &["describe", "als"]).ends(0);
+    assert!(
+        said.out.contains("factors") && said.out.contains("1..=1024") && said.out.contains("Koren"),
+        "{}",
+        said.out
+    );
+    let schema = run(dir.path(), &["describe", "recommender/als", "--schema"]).ends(0).json();
+    assert_eq!((&schema["title"], &schema["properties"]["factors"]["minimum"]), (&"als".into(), &1.0.into()));
+    assert!(run(dir.path(), &["describe", "alz"]).ends(2).err.contains("did you mean `als`?"));
+    assert!(run(dir.path(), &["describe", "policy/als"]).ends(2).err.starts_with("error: no policy plugin `als`"));
+}
+
+#[test]
+fn contracts_are_checked() {
+    let dir = tempdir().unwrap();
+    let said = run(dir.path(), &["check", "popularity"]).ends(0);
+    assert!(said.out.contains("ok ") && said.out.contains("0 of "), "{}", said.out);
+    let json = run(dir.path(), &["check", "random", "--json"]).ends(0).json();
+    assert!(json.as_array().unwrap().iter().any(|o| o["result"] == "passed" && o["plugin"] == "random"));
+    assert!(run(dir.path(), &["check", "populrity"]).ends(2).err.contains("did you mean `popularity`?"));
+    assert!(run(dir.path(), &["check"]).ends(2).err.contains("--all"));
+}
+
+#[test]
+fn help_has_examples() {
+    let dir = tempdir().unwrap();
+    assert!(run(dir.path(), &["--help"]).ends(0).out.contains("Exit codes: 0"));
+    for command in ["compare", "list", "describe", "check"] {
+        assert!(run(dir.path(), &[command, "--help"]).ends(0).out.contains("Examples:"), "{command}");
+    }
+}

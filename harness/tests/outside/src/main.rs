@@ -1,0 +1,2 @@
+use outside as _;
+fn main() -> std::process::ExitCode { evenhand::main() }
