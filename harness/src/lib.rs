@@ -40,6 +40,11 @@ mod interrupt;
 mod panics;
 mod progress;
 
+/// The examples of the front page, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct FrontPage;
+
 pub use compare::compare;
 pub use experiment::Experiment;
 pub use failure::{End, Failure};

@@ -6,7 +6,7 @@
 //!
 //! L_e is lambda, or lambda times the number of ratings (implicit: of ratings above 0).
 
-use super::linear::{LANES, Real, add_gram, add_ranks, axpy, cholesky, dot, padded, scaled, solve};
+use super::linear::{LANES, Real, add_gram, add_ranks, add_rows, axpy, cholesky, dot, padded, rescale, solve};
 use super::{Als, FeedbackKind, Solver, Weighting};
 use evenhand_core::{Compressed, Error, Result, Run};
 use nalgebra::DMatrix;
@@ -70,6 +70,7 @@ impl<T: Real> Partners<T> {
 struct Scratch<T> {
     matrix: Vec<T>,
     packed: Vec<T>,
+    weights: Vec<T>,
     right: Vec<T>,
     inverse: Vec<T>,
     x: Vec<T>,
@@ -83,6 +84,7 @@ impl<T: Real> Scratch<T> {
         Self {
             matrix: vec![T::ZERO; width * width],
             packed: vec![T::ZERO; width * PACK],
+            weights: vec![T::ZERO; PACK],
             right: row(),
             inverse: row(),
             x: row(),
@@ -269,11 +271,15 @@ fn exact<T: Real, S: Simd>(
     for from in (0..count).step_by(PACK) {
         let to = count.min(from + PACK);
         for n in from..to {
-            axpy(simd, ratings.right(n), partners.row(ratings.partners[n]), &mut s.right);
-            // The root goes to both factors of y y'.
-            let root = ratings.left(n).sqrt();
-            let packed = &mut s.packed[(n - from) * width..][..width];
-            scaled(simd, root, partners.row(ratings.partners[n]), packed);
+            s.packed[(n - from) * width..][..width].copy_from_slice(partners.row(ratings.partners[n]));
+            s.weights[n - from] = ratings.right(n);
+        }
+        add_rows(simd, &s.packed, &s.weights[..to - from], width, 0, &mut s.right);
+        if ratings.alpha.is_some() {
+            for n in from..to {
+                // The root goes to both factors of y y'.
+                rescale(simd, ratings.left(n).sqrt(), &mut s.packed[(n - from) * width..][..width]);
+            }
         }
         add_gram(simd, &s.packed[..(to - from) * width], width, &mut s.matrix);
     }
@@ -360,9 +366,8 @@ fn gradients<T: Real, S: Simd>(
         axpy(simd, T::ZERO - step, &s.product, &mut s.right);
         let next = dot(simd, &s.right, &s.right);
         let ratio = next / residual;
-        scaled(simd, ratio, &s.direction, &mut s.product);
-        s.direction.copy_from_slice(&s.right);
-        axpy(simd, T::ONE, &s.product, &mut s.direction);
+        rescale(simd, ratio, &mut s.direction);
+        axpy(simd, T::ONE, &s.right, &mut s.direction);
         residual = next;
     }
     x.copy_from_slice(&s.x[..rank]);

@@ -180,15 +180,6 @@ pub(super) fn axpy<T: Real, S: Simd>(simd: S, scale: T, row: &[T], to: &mut [T])
     }
 }
 
-/// `to = scale * row` on padded rows.
-#[inline(always)]
-pub(super) fn scaled<T: Real, S: Simd>(simd: S, scale: T, row: &[T], to: &mut [T]) {
-    let scale = T::splat(simd, scale);
-    for (to, row) in T::vectors_mut::<S>(to).iter_mut().zip(T::vectors::<S>(row)) {
-        *to = T::times(simd, scale, *row);
-    }
-}
-
 /// `to += sum of (base[n] + weights[n] rows[n] . p) rows[n]` over some padded rows, so that `p` and `to` are read once
 /// for all of them.
 #[inline(always)]
@@ -218,28 +209,42 @@ pub(super) fn add_ranks<T: Real, S: Simd, const R: usize>(
 /// `gram += rows' rows` for padded `rows` of `width`, the upper triangle (a little more, where a tile overlaps it).
 #[inline(always)]
 pub(super) fn add_gram<T: Real, S: Simd>(simd: S, rows: &[T], width: usize, gram: &mut [T]) {
+    tiles(simd, T::ONE, rows, width, 0, gram);
+}
+
+/// `out += sign * rows' rows`, of which `out` holds the rows from `first` on; the upper triangle.
+#[inline(always)]
+fn tiles<T: Real, S: Simd>(simd: S, sign: T, rows: &[T], width: usize, first: usize, out: &mut [T]) {
     // As many sums as registers hold: 8 x 3 of 32, 4 x 3 of 16.
     if S::REGISTER_COUNT >= 32 && T::width::<S>() >= 8 {
-        gram_tiles::<T, S, 8>(simd, rows, width, gram);
+        tiles_of::<T, S, 8>(simd, sign, rows, width, first, out);
     } else {
-        gram_tiles::<T, S, 4>(simd, rows, width, gram);
+        tiles_of::<T, S, 4>(simd, sign, rows, width, first, out);
     }
 }
 
 #[inline(always)]
-fn gram_tiles<T: Real, S: Simd, const TILE: usize>(simd: S, rows: &[T], width: usize, gram: &mut [T]) {
+fn tiles_of<T: Real, S: Simd, const TILE: usize>(
+    simd: S,
+    sign: T,
+    rows: &[T],
+    width: usize,
+    first: usize,
+    out: &mut [T],
+) {
     let end = width / T::width::<S>();
-    for i in (0..width).step_by(TILE) {
+    for i in (first..width).step_by(TILE) {
+        let out = &mut out[(i - first) * width..][..TILE * width];
         // The vectors from the diagonal to the right, three at a time as long as there are three.
         let mut j = i / T::width::<S>();
         while j + 3 <= end {
-            tile::<T, S, TILE, 3>(simd, rows, width, i, j, gram);
+            tile::<T, S, TILE, 3>(simd, sign, rows, width, i, j, out);
             j += 3;
         }
         if end - j == 2 {
-            tile::<T, S, TILE, 2>(simd, rows, width, i, j, gram);
+            tile::<T, S, TILE, 2>(simd, sign, rows, width, i, j, out);
         } else if end - j == 1 {
-            tile::<T, S, TILE, 1>(simd, rows, width, i, j, gram);
+            tile::<T, S, TILE, 1>(simd, sign, rows, width, i, j, out);
         }
     }
 }
@@ -248,11 +253,12 @@ fn gram_tiles<T: Real, S: Simd, const TILE: usize>(simd: S, rows: &[T], width: u
 #[inline(always)]
 fn tile<T: Real, S: Simd, const TILE: usize, const W: usize>(
     simd: S,
+    sign: T,
     rows: &[T],
     width: usize,
     i: usize,
     j: usize,
-    gram: &mut [T],
+    out: &mut [T],
 ) {
     let mut acc = [[T::splat(simd, T::ZERO); W]; TILE];
     for row in rows.chunks_exact(width) {
@@ -265,10 +271,11 @@ fn tile<T: Real, S: Simd, const TILE: usize, const W: usize>(
             }
         }
     }
+    let sign = T::splat(simd, sign);
     for t in 0..TILE {
-        let to = &mut T::vectors_mut::<S>(&mut gram[(i + t) * width..][..width])[j..j + W];
+        let to = &mut T::vectors_mut::<S>(&mut out[t * width..][..width])[j..j + W];
         for w in 0..W {
-            to[w] = T::plus(simd, to[w], acc[t][w]);
+            to[w] = T::fma(simd, sign, acc[t][w], to[w]);
         }
     }
 }
@@ -278,22 +285,26 @@ fn tile<T: Real, S: Simd, const TILE: usize, const W: usize>(
 /// infinite shows in the solution instead.
 #[inline(always)]
 pub(super) fn cholesky<T: Real, S: Simd>(simd: S, a: &mut [T], rank: usize, width: usize, inverse: &mut [T]) -> bool {
-    for j in 0..rank {
-        let (head, tail) = a.split_at_mut((j + 1) * width);
-        let pivot_row = &mut head[j * width..];
-        let pivot = pivot_row[j];
-        if pivot <= T::ZERO {
-            return false;
+    // Panels of LANES rows: each is factored row by row, then taken off all that lies below in one product.
+    for first in (0..rank).step_by(LANES) {
+        let (panel, below) = a[first * width..].split_at_mut(LANES * width);
+        let rows = LANES.min(rank - first);
+        for j in 0..rows {
+            let (head, tail) = panel.split_at_mut((j + 1) * width);
+            let pivot_row = &mut head[j * width + first..];
+            let pivot = pivot_row[j];
+            if pivot <= T::ZERO {
+                return false;
+            }
+            inverse[first + j] = T::ONE / pivot.sqrt();
+            rescale(simd, inverse[first + j], pivot_row);
+            for i in j + 1..rows {
+                let row = &mut tail[(i - j - 1) * width + first..(i - j) * width];
+                axpy(simd, T::ZERO - pivot_row[i], pivot_row, row);
+            }
         }
-        inverse[j] = T::ONE / pivot.sqrt();
-        let scale = T::splat(simd, inverse[j]);
-        for v in T::vectors_mut::<S>(&mut pivot_row[j / LANES * LANES..]) {
-            *v = T::times(simd, *v, scale);
-        }
-        for i in j + 1..rank {
-            let from = i / LANES * LANES;
-            let row = &mut tail[(i - j - 1) * width + from..(i - j) * width];
-            axpy(simd, T::ZERO - pivot_row[i], &pivot_row[from..], row);
+        if first + LANES < rank {
+            tiles(simd, T::ZERO - T::ONE, panel, width, first + LANES, below);
         }
     }
     true
@@ -302,18 +313,75 @@ pub(super) fn cholesky<T: Real, S: Simd>(simd: S, a: &mut [T], rank: usize, widt
 /// Solves U'U x = b in place, given what [`cholesky`] left. `b` is padded with zeros.
 #[inline(always)]
 pub(super) fn solve<T: Real, S: Simd>(simd: S, u: &mut [T], rank: usize, width: usize, inverse: &[T], b: &mut [T]) {
-    for j in 0..rank {
-        let y = b[j] * inverse[j];
-        // Entries left of the diagonal are not part of U; they are cleared so that whole blocks may be used.
-        let from = j / LANES * LANES;
-        let row = &mut u[j * width..(j + 1) * width];
-        row[from..=j].fill(T::ZERO);
-        axpy(simd, T::ZERO - y, &row[from..], &mut b[from..]);
-        b[j] = y;
+    // U'y = b, panel by panel.
+    let mut weights = [T::ZERO; LANES];
+    for first in (0..rank).step_by(LANES) {
+        let panel = &mut u[first * width..][..LANES * width];
+        let (b, below) = b[first..].split_at_mut(LANES);
+        for j in 0..LANES.min(rank - first) {
+            // Entries left of the diagonal are not part of U; they are cleared so that whole vectors may be used.
+            let row = &mut panel[j * width + first..][..LANES];
+            let y = b[j] * inverse[first + j];
+            row[..=j].fill(T::ZERO);
+            axpy(simd, T::ZERO - y, row, b);
+            b[j] = y;
+            weights[j] = T::ZERO - y;
+        }
+        add_rows(simd, panel, &weights[..LANES.min(rank - first)], width, first + LANES, below);
     }
-    for j in (0..rank).rev() {
-        let from = j / LANES * LANES;
-        let right = dot(simd, &u[j * width + from..(j + 1) * width], &b[from..]);
-        b[j] = (b[j] - right) * inverse[j];
+    // U x = y, from the last panel to the first.
+    for first in (0..rank).step_by(LANES).rev() {
+        let rows = LANES.min(rank - first);
+        let panel = &u[first * width..][..LANES * width];
+        let (b, below) = b[first..].split_at_mut(LANES);
+        let mut right = [T::ZERO; LANES];
+        for j in (0..LANES).step_by(4) {
+            let mut four = [&panel[..0]; 4];
+            for r in 0..4 {
+                four[r] = &panel[(j + r) * width + first + LANES..(j + r + 1) * width];
+            }
+            right[j..j + 4].copy_from_slice(&dots(simd, four, below));
+        }
+        for j in (0..rows).rev() {
+            let within = dot(simd, &panel[j * width + first..][..LANES], b);
+            b[j] = (b[j] - right[j] - within) * inverse[first + j];
+        }
+    }
+}
+
+/// `to += sum of weights[n] rows[n]` over the columns from `first` on of padded rows of `width`.
+#[inline(always)]
+pub(super) fn add_rows<T: Real, S: Simd>(simd: S, rows: &[T], weights: &[T], width: usize, first: usize, to: &mut [T]) {
+    let to = T::vectors_mut::<S>(to);
+    // Four vectors stay in registers over all rows.
+    for (c, to) in to.chunks_mut(4).enumerate() {
+        let from = first + c * 4 * T::width::<S>();
+        if let Ok(to) = <&mut [T::Vector<S>; 4]>::try_from(&mut *to) {
+            let mut acc = *to;
+            for (row, &weight) in rows.chunks_exact(width).zip(weights) {
+                let weight = T::splat(simd, weight);
+                let row = &T::vectors::<S>(&row[from..])[..4];
+                for v in 0..4 {
+                    acc[v] = T::fma(simd, weight, row[v], acc[v]);
+                }
+            }
+            *to = acc;
+        } else {
+            for (row, &weight) in rows.chunks_exact(width).zip(weights) {
+                let weight = T::splat(simd, weight);
+                for (to, v) in to.iter_mut().zip(T::vectors::<S>(&row[from..])) {
+                    *to = T::fma(simd, weight, *v, *to);
+                }
+            }
+        }
+    }
+}
+
+/// `row *= scale` on a padded row.
+#[inline(always)]
+pub(super) fn rescale<T: Real, S: Simd>(simd: S, scale: T, row: &mut [T]) {
+    let scale = T::splat(simd, scale);
+    for v in T::vectors_mut::<S>(row) {
+        *v = T::times(simd, *v, scale);
     }
 }

@@ -70,7 +70,7 @@ plugin! {
         /// Whether values are ratings to be fitted or evidence of interest.
         feedback: FeedbackKind = FeedbackKind::Explicit;
         /// Regularisation lambda.
-        lambda: f64 = 0.05, in 0.0..;
+        lambda: f64 = 0.1, in 0.0..;
         /// Whether lambda is multiplied by the number of ratings of the entity.
         weighting: Weighting = Weighting::Count;
         /// Implicit feedback: growth of confidence with the value.
