@@ -4,7 +4,7 @@
 //!
 //! | trait | from | to |
 //! | --- | --- | --- |
-//! | [`Recommender`] | [`Interactions`] | a [`Model`]: scores of all items for some users |
+//! | [`Recommender`] | [`Training`] rows | a [`Model`]: scores of all items for some users |
 //! | [`FairnessLoss`] | predictions and [`Groups`] | a value and its gradient |
 //! | [`Policy`] | a model | [`Slates`] with propensities |
 //! | [`Simulator`] | a seed | an [`Environment`]: a [`Dataset`], or answers to actions |
@@ -50,7 +50,7 @@ pub use interactions::{Compressed, Duplicates, Interactions, Rows};
 pub use model::{Factors, Feedback, Model, Observation, Output};
 pub use params::{Field, Params, Recipe};
 pub use policy::{Acting, Policy, Slates, World};
-pub use recommender::Recommender;
+pub use recommender::{Recommender, Training};
 pub use registry::{Descriptor, Kinded, Nested, Origin, Registry};
 pub use rng::{Rng, Streams};
 pub use run::{Observer, Run, Silent};

@@ -4,6 +4,7 @@ use crate::dense::{Best, TopK, offer_unseen};
 use crate::{Error, Interactions, Result, Run};
 use nalgebra::DMatrix;
 use rayon::prelude::*;
+use std::any::Any;
 
 /// What the scores of a model mean.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -36,7 +37,7 @@ pub struct Feedback {
 /// A fitted recommender.
 ///
 /// Required: the shape, the meaning and the scores. The rest follows from these, unless a model knows a better way.
-pub trait Model: erased_serde::Serialize + Send + Sync {
+pub trait Model: erased_serde::Serialize + Any + Send + Sync {
     /// Tag under which snapshots of this model are restored; see [`crate::snapshot`].
     fn kind(&self) -> &'static str;
 
@@ -144,7 +145,8 @@ fn check_pairs(bound: usize, users: &[u32], items: &[u32], out: &[f32]) -> Resul
 
 /// User and item factors: the score of user u and item i is `users.column(u) . items.column(i)`.
 ///
-/// Stored k x n, one entity per column: contiguous per entity. Biases are folded in as further factors.
+/// Stored k x n, one entity per column: contiguous per entity. Biases are folded in: the first `latent` factors were
+/// learned as such, the rest carries means, biases and the constants that go with them.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Factors {
@@ -154,11 +156,24 @@ pub struct Factors {
     /// Factors of the items, k x items.
     #[serde(with = "columns")]
     pub items: DMatrix<f32>,
+    /// Factors that were learned; those after them are biases and constants.
+    pub latent: usize,
     /// What the product means.
     pub output: Output,
 }
 
 impl Factors {
+    /// Factors without biases among them.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] where users and items differ in rank.
+    pub fn new(users: DMatrix<f32>, items: DMatrix<f32>, output: Output) -> Result<Self> {
+        if users.nrows() != items.nrows() {
+            return Err(Error::shape("rank of the item factors", users.nrows(), items.nrows()));
+        }
+        Ok(Self { latent: users.nrows(), users, items, output })
+    }
+
     /// Length of a factor vector.
     pub fn rank(&self) -> usize {
         self.items.nrows()
@@ -186,6 +201,9 @@ impl Model for Factors {
         if self.users.nrows() != self.items.nrows() {
             let (u, i) = (self.users.nrows(), self.items.nrows());
             return Err(Error::Snapshot(format!("rank of the users' factors is {u}, of the items' {i}")));
+        }
+        if self.latent > self.rank() {
+            return Err(Error::Snapshot(format!("{} latent factors of {}", self.latent, self.rank())));
         }
         for (side, factors) in [("user", &self.users), ("item", &self.items)] {
             if let Some(at) = factors.iter().position(|v| !v.is_finite()) {

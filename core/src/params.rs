@@ -268,7 +268,7 @@ pub fn parameters(recipe: &(impl Recipe + ?Sized)) -> Json {
 ///
 /// ```
 /// use evenhand_core::plugin;
-/// use evenhand_core::{Interactions, Model, Recommender, Result, Run};
+/// use evenhand_core::{Model, Recommender, Result, Run, Training};
 ///
 /// plugin! {
 ///     /// The same score for every item.
@@ -278,7 +278,7 @@ pub fn parameters(recipe: &(impl Recipe + ?Sized)) -> Json {
 ///     }
 /// }
 /// # impl Recommender for Flat {
-/// #     fn fit(&self, _: &Interactions, _: &Run) -> Result<Box<dyn Model>> { unreachable!() }
+/// #     fn fit(&self, _: &Training<'_>, _: &Run) -> Result<Box<dyn Model>> { unreachable!() }
 /// # }
 /// let known = evenhand_core::Registry::<dyn Recommender>::linked().unwrap();
 /// assert_eq!(known.get("flat").unwrap().fields[0].range, "0.0..=5.0");

@@ -1,6 +1,36 @@
 //! Recommenders: from observed interactions to a fitted [`Model`].
 
-use crate::{Interactions, Model, Recipe, Result, Run};
+use crate::{Dataset, Groups, Interactions, Model, Recipe, Result, Run, Scale};
+
+/// What a recommender may learn from: the training rows, and what is known of users and items.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Training<'a> {
+    /// The training rows.
+    pub ratings: &'a Interactions,
+    /// Groupings of the users.
+    pub user_groups: &'a [Groups],
+    /// Groupings of the items.
+    pub item_groups: &'a [Groups],
+    /// Meaning of the values.
+    pub scale: Scale,
+}
+
+impl<'a> Training<'a> {
+    /// Bare ratings: no groups, and a scale from the lowest to the highest value, likes above the middle.
+    pub fn new(ratings: &'a Interactions) -> Self {
+        let values = ratings.by_user().all_values();
+        let low = values.iter().copied().reduce(f32::min).unwrap_or(0.0);
+        let high = values.iter().copied().reduce(f32::max).unwrap_or(0.0);
+        let scale = Scale { low, high, like_above: low + (high - low) / 2.0 };
+        Self { ratings, user_groups: &[], item_groups: &[], scale }
+    }
+
+    /// `ratings`, usually a part of those of `data`, with the groups and the scale of `data`.
+    pub fn of(data: &'a Dataset, ratings: &'a Interactions) -> Self {
+        Self { ratings, user_groups: &data.user_groups, item_groups: &data.item_groups, scale: data.scale }
+    }
+}
 
 /// A way of learning what users like.
 ///
@@ -15,13 +45,13 @@ pub trait Recommender: Recipe {
     /// # Errors
     /// Whatever prevents fitting; the comparison goes on without this one. [`crate::Error::Cancelled`] once the run is
     /// asked to stop: check `run.step` once per sweep.
-    fn fit(&self, train: &Interactions, run: &Run) -> Result<Box<dyn Model>>;
+    fn fit(&self, train: &Training<'_>, run: &Run) -> Result<Box<dyn Model>>;
 
     /// Learns from `train`, starting where `earlier` stopped. Without a better way, from scratch.
     ///
     /// # Errors
     /// As [`Self::fit`]; [`crate::Error::Shape`] where `earlier` is of another shape.
-    fn refit(&self, train: &Interactions, earlier: &dyn Model, run: &Run) -> Result<Box<dyn Model>> {
+    fn refit(&self, train: &Training<'_>, earlier: &dyn Model, run: &Run) -> Result<Box<dyn Model>> {
         let _ = earlier;
         self.fit(train, run)
     }

@@ -129,7 +129,7 @@ mod tests {
     fn model() -> Factors {
         let users = DMatrix::from_row_slice(2, 2, &[0.1, -3.4e38, 1e-45, 1.0 / 3.0]);
         let items = DMatrix::from_row_slice(2, 3, &[1.0, 0.2, -0.0, 7.0, 16777217.0, 0.3]);
-        Factors { users, items, output: Output::Rating }
+        Factors::new(users, items, Output::Rating).unwrap()
     }
 
     fn text() -> String {
@@ -154,7 +154,7 @@ mod tests {
     fn the_first_format_loads() {
         let old = r#"{"kind":"factors","format":1,"provenance":{"plugin":"als","package":"evenhand-plugins 0.1.0",
             "params":{"factors":1},"seed":7,"data":"x"},"state":{"users":{"rank":1,"count":2,"values":[0.5,2.0]},
-            "items":{"rank":1,"count":1,"values":[3.0]},"output":"order"}}"#;
+            "items":{"rank":1,"count":1,"values":[3.0]},"latent":1,"output":"order"}}"#;
         let (model, _) = load(old.as_bytes()).unwrap();
         let mut scores = DMatrix::zeros(0, 0);
         model.score(&[1], &mut scores, &Run::new(0)).unwrap();

@@ -3,7 +3,7 @@
 //! By mean: (sum of the item's ratings + damping * m) / (number of them + damping), with m the mean of all ratings. The
 //! damping keeps an item with one perfect rating from the top. By counts: the number of ratings, whatever they are.
 
-use evenhand_core::{Factors, Interactions, Model, Output, Recommender, Result, Run, choice, plugin};
+use evenhand_core::{Factors, Model, Output, Recommender, Result, Run, Training, choice, plugin};
 use nalgebra::DMatrix;
 
 choice! {
@@ -27,8 +27,9 @@ plugin! {
 }
 
 impl Recommender for Popularity {
-    fn fit(&self, train: &Interactions, run: &Run) -> Result<Box<dyn Model>> {
+    fn fit(&self, train: &Training<'_>, run: &Run) -> Result<Box<dyn Model>> {
         run.check()?;
+        let train = train.ratings;
         let (mean, damping) = (train.mean(), f64::from(self.damping));
         let popularity = |item: usize| {
             let ratings = train.by_item().values(item);
@@ -41,14 +42,13 @@ impl Recommender for Popularity {
             }
         };
         // A score is the product of a user's and an item's factor; here every user's is 1.
-        Ok(Box::new(Factors {
-            users: DMatrix::from_element(1, train.users(), 1.0),
-            items: DMatrix::from_fn(1, train.items(), |_, item| popularity(item) as f32),
-            output: match self.by {
-                By::Mean => Output::Rating,
-                By::Counts => Output::Order,
-            },
-        }))
+        let users = DMatrix::from_element(1, train.users(), 1.0);
+        let items = DMatrix::from_fn(1, train.items(), |_, item| popularity(item) as f32);
+        let output = match self.by {
+            By::Mean => Output::Rating,
+            By::Counts => Output::Order,
+        };
+        Ok(Box::new(Factors::new(users, items, output)?))
     }
 
     fn personalised(&self) -> bool {
@@ -59,7 +59,7 @@ impl Recommender for Popularity {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use evenhand_core::Rows;
+    use evenhand_core::{Interactions, Rows};
 
     /// Two users rate item 0 with 5 and 4, one rates item 1 with 3, nobody rates item 2: the mean of all is 4.
     fn fitted(by: By, damping: f32) -> (Vec<f32>, Output) {
@@ -69,7 +69,7 @@ mod tests {
         }
         let train = Interactions::new(2, 3, &rows).unwrap();
         let run = Run::new(0);
-        let model = Popularity { by, damping }.fit(&train, &run).unwrap();
+        let model = Popularity { by, damping }.fit(&Training::new(&train), &run).unwrap();
         let mut scores = DMatrix::zeros(0, 0);
         model.score(&[0, 1], &mut scores, &run).unwrap();
         assert_eq!(scores.column(0), scores.column(1));

@@ -3,7 +3,7 @@
 //! The score of user u and item i is a number in (0, 1) that depends on the seed, u and i alone: word i of stream u.
 //! Nothing is stored per user or item.
 
-use evenhand_core::{Error, Interactions, Model, Output, Recommender, Result, Run, Streams, plugin, restorable};
+use evenhand_core::{Error, Model, Output, Recommender, Result, Run, Streams, Training, plugin, restorable};
 use nalgebra::DMatrix;
 use rand::Rng;
 use rayon::prelude::*;
@@ -15,10 +15,10 @@ plugin! {
 }
 
 impl Recommender for Random {
-    fn fit(&self, train: &Interactions, run: &Run) -> Result<Box<dyn Model>> {
+    fn fit(&self, train: &Training<'_>, run: &Run) -> Result<Box<dyn Model>> {
         run.check()?;
         let streams = run.streams.child("random/scores");
-        Ok(Box::new(Chance { streams, users: train.users(), items: train.items() }))
+        Ok(Box::new(Chance { streams, users: train.ratings.users(), items: train.ratings.items() }))
     }
 
     fn personalised(&self) -> bool {
@@ -86,6 +86,7 @@ fn unit(word: u32) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use evenhand_core::Interactions;
     use evenhand_core::Rows;
 
     #[test]
@@ -106,7 +107,7 @@ mod tests {
         let scores = |train, run: &Run| {
             let mut out = DMatrix::zeros(0, 0);
             let everyone: Vec<u32> = (0..users as u32).collect();
-            Random {}.fit(train, run).unwrap().score(&everyone, &mut out, run).unwrap();
+            Random {}.fit(&Training::new(train), run).unwrap().score(&everyone, &mut out, run).unwrap();
             out
         };
         let drawn = scores(&empty, &run);

@@ -4,7 +4,7 @@ use super::outcome::{Check, Outcome, Stop, caught, ensure, run_all};
 use super::states::{self, observe};
 use super::{recipe, small};
 use crate::params::parameters;
-use crate::{Descriptor, Error, Interactions, Model, Recommender, Result, Run};
+use crate::{Descriptor, Error, Interactions, Model, Recommender, Result, Run, Training};
 use serde_json::{Value as Json, json};
 use std::cell::OnceCell;
 use std::sync::Arc;
@@ -70,7 +70,7 @@ impl Subject<'_> {
     }
 
     fn fit(&self, train: &Interactions) -> Result<Box<dyn Model>> {
-        self.recipe()?.fit(train, self.run())
+        self.recipe()?.fit(&Training::new(train), self.run())
     }
 
     /// The model of the small ratings, fitted once for all checks that only look at it.
@@ -103,7 +103,7 @@ fn threads(s: &Subject<'_>) -> Result<(), Stop> {
     let expected = observe(s.model()?, &s.train, s.run())?;
     let [one, _, seven] = &s.runs;
     for run in [one, seven] {
-        let got = observe(s.recipe()?.fit(&s.train, run)?.as_ref(), &s.train, run)?;
+        let got = observe(s.recipe()?.fit(&Training::new(&s.train), run)?.as_ref(), &s.train, run)?;
         expected.same(&got, &format!("2 and {} threads", run.threads()))?;
     }
     Ok(())
@@ -114,9 +114,9 @@ fn seed(s: &Subject<'_>) -> Result<(), Stop> {
     let recipe = s.recipe()?;
     let written = parameters(recipe.as_ref());
     // How this one ends is the business of `constant`.
-    let _ = caught(|| recipe.fit(&small::constant(), &s.run().clone().with_seed(SEED + 1)).is_ok());
+    let _ = caught(|| recipe.fit(&Training::new(&small::constant()), &s.run().clone().with_seed(SEED + 1)).is_ok());
     ensure(parameters(recipe.as_ref()) == written, || "fitting changed the parameters".into())?;
-    let got = observe(recipe.fit(&s.train, s.run())?.as_ref(), &s.train, s.run())?;
+    let got = observe(recipe.fit(&Training::new(&s.train), s.run())?.as_ref(), &s.train, s.run())?;
     expected.same(&got, "a first and a later fit")
 }
 
@@ -175,20 +175,20 @@ fn cancel(s: &Subject<'_>) -> Result<(), Stop> {
         Err(e) => Err(Stop::Failed(format!("{what} ends in another error: {e}"))),
         Ok(_) => Err(Stop::Failed(format!("{what} goes on; call `run.check()?` at its start"))),
     };
-    stopped("fitting", s.recipe()?.fit(&s.train, &run))?;
-    stopped("refitting", s.recipe()?.refit(&s.train, s.model()?, &run))
+    stopped("fitting", s.recipe()?.fit(&Training::new(&s.train), &run))?;
+    stopped("refitting", s.recipe()?.refit(&Training::new(&s.train), s.model()?, &run))
 }
 
 fn refit(s: &Subject<'_>) -> Result<(), Stop> {
     let [one, _, seven] = &s.runs;
     let again = |run| -> Result<_, Stop> {
-        let model = s.recipe()?.refit(&s.train, s.model()?, run)?;
+        let model = s.recipe()?.refit(&Training::new(&s.train), s.model()?, run)?;
         states::whole(model.as_ref(), &s.train, run)?;
         observe(model.as_ref(), &s.train, run)
     };
     again(one)?.same(&again(seven)?, "1 and 7 threads")?;
     // A model of another shape may be refused or ignored, but not break the process.
     let (model, (_, other)) = (s.model()?, &small::tiny()[0]);
-    let tried = caught(|| s.recipe().and_then(|recipe| recipe.refit(other, model, s.run())).is_ok());
+    let tried = caught(|| s.recipe().and_then(|recipe| recipe.refit(&Training::new(other), model, s.run())).is_ok());
     tried.map(|_| ()).map_err(|why| Stop::Failed(format!("from a model of another shape: {why}")))
 }

@@ -1,5 +1,5 @@
 use super::*;
-use evenhand_core::{FairnessLoss, Interactions, Model, Nested, Result, Run, plugin};
+use evenhand_core::{FairnessLoss, Model, Nested, Result, Run, Training, plugin};
 
 plugin! {
     /// For tests: every kind of parameter that a grid must tell apart.
@@ -14,7 +14,7 @@ plugin! {
 }
 
 impl Recommender for Probe {
-    fn fit(&self, _: &Interactions, _: &Run) -> Result<Box<dyn Model>> {
+    fn fit(&self, _: &Training<'_>, _: &Run) -> Result<Box<dyn Model>> {
         unreachable!("only parameters are looked at")
     }
 }

@@ -21,7 +21,7 @@
 use super::{Figure, ranking, rating};
 use crate::experiment::Eval;
 use crate::split::Fold;
-use evenhand_core::{Dataset, Error, Model, Output, Recommender, Result, Run};
+use evenhand_core::{Dataset, Error, Model, Output, Recommender, Result, Run, Training};
 use serde::{Deserialize, Serialize};
 use std::time::Instant;
 
@@ -54,7 +54,7 @@ pub struct Seconds {
 /// are not finite; [`Error::Cancelled`].
 pub fn measure(recipe: &dyn Recommender, data: &Dataset, fold: &Fold, eval: &Eval, run: &Run) -> Result<Measured> {
     let start = Instant::now();
-    let model = run.install(|| recipe.fit(&fold.train, run))?;
+    let model = run.install(|| recipe.fit(&Training::of(data, &fold.train), run))?;
     let fit = start.elapsed().as_secs_f64();
     run.check()?;
     check_shape(model.as_ref(), fold)?;

@@ -7,7 +7,7 @@
 //! L_e is lambda, or lambda times the number of ratings (implicit: of ratings above 0).
 
 use super::linear::{LANES, Real, add_gram, add_ranks, add_rows, axpy, cholesky, dot, padded, rescale, solve};
-use super::{Als, FeedbackKind, Solver, Weighting};
+use super::{Als, FeedbackKind, Precision, Solver, Weighting};
 use evenhand_core::{Compressed, Error, Result, Run};
 use nalgebra::DMatrix;
 use pulp::{Simd, WithSimd};
@@ -94,9 +94,11 @@ impl<T: Real> Scratch<T> {
     }
 }
 
-/// Solves every row of `side` in place; its earlier values are where conjugate gradients start.
+/// Solves every row of `side`, called `what` in messages, in place; its earlier values are where conjugate gradients
+/// start.
 pub(super) fn run<T: Real>(
     als: &Als,
+    what: &str,
     rows: &Compressed,
     partners: &DMatrix<T>,
     side: &mut DMatrix<T>,
@@ -104,24 +106,31 @@ pub(super) fn run<T: Real>(
 ) -> Result<()> {
     let rank = partners.nrows();
     let arch = pulp::Arch::new();
-    run.install(|| {
+    // The first failure by index, not by time: the message must not depend on scheduling.
+    let failed = run.install(|| {
         let partners = Partners::new(partners, als.feedback == FeedbackKind::Implicit);
         let chunks = side.as_mut_slice().par_chunks_mut(rank * CHUNK).enumerate();
-        chunks.try_for_each_init(
-            || Scratch::new(partners.width),
-            |scratch, (chunk, out)| {
-                run.check()?;
-                let first = chunk * CHUNK;
-                match arch.dispatch(SolveRows { als, rows, partners: &partners, first, scratch, out }) {
-                    Some(e) => Err(Error::Unusable(format!(
-                        "the normal equations of row {e} are singular to working precision: raise `lambda`, or set \
-                         `accumulate` to f64"
-                    ))),
-                    None => Ok(()),
-                }
-            },
-        )
-    })
+        let solve = |scratch: &mut Scratch<T>, (chunk, out)| {
+            if run.check().is_err() {
+                return None;
+            }
+            arch.dispatch(SolveRows { als, rows, partners: &partners, first: chunk * CHUNK, scratch, out })
+        };
+        chunks.map_init(|| Scratch::new(partners.width), solve).flatten_iter().min()
+    });
+    run.check()?;
+    match failed {
+        Some(entity) => {
+            let remedy = match als.accumulate {
+                Precision::F32 => "raise `lambda`, or set `accumulate` to f64",
+                Precision::F64 => "raise `lambda`",
+            };
+            Err(Error::Unusable(format!(
+                "the equations of {what} {entity} are singular to working precision: {remedy}"
+            )))
+        }
+        None => Ok(()),
+    }
 }
 
 /// The rows of one task, from entity `first` on.

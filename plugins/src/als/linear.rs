@@ -23,6 +23,7 @@ pub(super) trait Real:
 {
     const ZERO: Self;
     const ONE: Self;
+    const EPSILON: Self;
     /// A vector of some numbers.
     type Vector<S: Simd>: Copy;
 
@@ -47,6 +48,7 @@ macro_rules! real {
         impl Real for $ty {
             const ZERO: Self = 0.0;
             const ONE: Self = 1.0;
+            const EPSILON: Self = <$ty>::EPSILON;
             type Vector<S: Simd> = S::$vector;
 
             #[inline(always)]
@@ -281,10 +283,15 @@ fn tile<T: Real, S: Simd, const TILE: usize, const W: usize>(
 }
 
 /// Cholesky factor in place: the upper triangle of `a` (rank rows of `width`) becomes U with A = U'U.
-/// `inverse` receives the inverse diagonal. False where A is seen not to be positive definite; a pivot that is NaN or
+/// `inverse` receives the inverse diagonal. False where A is not positive definite to working precision; a pivot that is NaN or
 /// infinite shows in the solution instead.
 #[inline(always)]
 pub(super) fn cholesky<T: Real, S: Simd>(simd: S, a: &mut [T], rank: usize, width: usize, inverse: &mut [T]) -> bool {
+    // A pivot this much smaller than its diagonal entry consists of rounding errors.
+    let noise = T::of(rank as f64) * T::EPSILON;
+    for j in 0..rank {
+        inverse[j] = noise * a[j * width + j];
+    }
     // Panels of LANES rows: each is factored row by row, then taken off all that lies below in one product.
     for first in (0..rank).step_by(LANES) {
         let (panel, below) = a[first * width..].split_at_mut(LANES * width);
@@ -293,7 +300,7 @@ pub(super) fn cholesky<T: Real, S: Simd>(simd: S, a: &mut [T], rank: usize, widt
             let (head, tail) = panel.split_at_mut((j + 1) * width);
             let pivot_row = &mut head[j * width + first..];
             let pivot = pivot_row[j];
-            if pivot <= T::ZERO {
+            if pivot <= inverse[first + j] {
                 return false;
             }
             inverse[first + j] = T::ONE / pivot.sqrt();

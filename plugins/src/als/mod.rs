@@ -15,7 +15,9 @@ mod linear;
 #[cfg(test)]
 mod tests;
 
-use evenhand_core::{Compressed, Error, Factors, Interactions, Model, Output, Recommender, Result, Run};
+use evenhand_core::{
+    Compressed, Error, Factors, Interactions, Model, Output, Params, Recommender, Result, Run, Training,
+};
 use evenhand_core::{choice, plugin};
 use linear::Real;
 use nalgebra::DMatrix;
@@ -91,22 +93,27 @@ plugin! {
 }
 
 impl Recommender for Als {
-    fn fit(&self, train: &Interactions, run: &Run) -> Result<Box<dyn Model>> {
-        self.train(train, None, run)
+    fn fit(&self, train: &Training<'_>, run: &Run) -> Result<Box<dyn Model>> {
+        self.train(train.ratings, None, run)
     }
 
-    /// Starts from the factors of `earlier`, which must have the shape that this recipe gives.
-    fn refit(&self, train: &Interactions, earlier: &dyn Model, run: &Run) -> Result<Box<dyn Model>> {
-        let folded = if self.has_biases() { 2 } else { 0 };
+    /// Starts from the users' latent factors of `earlier`; users who are new start where they would have started first.
+    fn refit(&self, train: &Training<'_>, earlier: &dyn Model, run: &Run) -> Result<Box<dyn Model>> {
         let Some(factors) = earlier.factors() else {
             return Err(Error::Unsupported { plugin: earlier.kind().into(), operation: "a warm start of `als`" });
         };
-        let expected = (self.factors + folded, train.users(), train.items());
-        let got = (factors.rank(), earlier.users(), earlier.items());
-        if expected != got {
-            return Err(Error::shape("factors, users and items", format!("{expected:?}"), format!("{got:?}")));
+        if factors.latent != self.factors {
+            return Err(Error::shape("latent factors of the earlier model", self.factors, factors.latent));
         }
-        self.train(train, Some(factors), run)
+        for (what, now, then) in [
+            ("users of the earlier model", train.ratings.users(), factors.users()),
+            ("items of the earlier model", train.ratings.items(), factors.items()),
+        ] {
+            if then > now {
+                return Err(Error::shape(what, format!("at most {now}"), then));
+            }
+        }
+        self.train(train.ratings, Some(factors), run)
     }
 }
 
@@ -116,6 +123,7 @@ impl Als {
     }
 
     fn train(&self, train: &Interactions, start: Option<&Factors>, run: &Run) -> Result<Box<dyn Model>> {
+        self.check()?;
         run.check()?;
         let output = if self.feedback == FeedbackKind::Explicit { Output::Rating } else { Output::Order };
         let biases = self.has_biases().then(|| Biases::of(train, self.damping));
@@ -130,7 +138,7 @@ impl Als {
         };
         let model = match biases {
             Some(biases) => biases.fold(users, items, output),
-            None => Factors { users, items, output },
+            None => Factors::new(users, items, output)?,
         };
         Ok(Box::new(model))
     }
@@ -141,15 +149,19 @@ impl Als {
         start: Option<&Factors>,
         run: &Run,
     ) -> Result<(DMatrix<T>, DMatrix<T>)> {
-        let widen = |m: &DMatrix<f32>| m.rows(0, self.factors).map(|v| T::of(f64::from(v)));
-        let (mut users, mut items) = match start {
-            Some(earlier) => (widen(&earlier.users), widen(&earlier.items)),
-            None => (self.unit_vectors(data.users(), run), DMatrix::from_element(self.factors, data.items(), T::ZERO)),
-        };
+        let mut users = self.unit_vectors(data.users(), run);
+        let mut items = DMatrix::from_element(self.factors, data.items(), T::ZERO);
+        if let Some(earlier) = start {
+            for (new, old) in [(&mut users, &earlier.users), (&mut items, &earlier.items)] {
+                for (mut new, old) in new.column_iter_mut().zip(old.column_iter()) {
+                    new.iter_mut().zip(old.iter()).for_each(|(new, &old)| *new = T::of(f64::from(old)));
+                }
+            }
+        }
         for sweep in 0..self.iterations {
             run.step(sweep, self.iterations)?;
-            half_step::run(self, data.by_item(), &users, &mut items, run)?;
-            half_step::run(self, data.by_user(), &items, &mut users, run)?;
+            half_step::run(self, "item", data.by_item(), &users, &mut items, run)?;
+            half_step::run(self, "user", data.by_user(), &items, &mut users, run)?;
         }
         run.observer().progress(self.iterations, self.iterations);
         Ok((users, items))
@@ -176,11 +188,14 @@ impl Als {
 /// # Errors
 /// [`Error::Shape`] where a partner has no column, [`Error::Unusable`] where the equations are singular.
 pub fn half_step(als: &Als, rows: &Compressed, partners: &DMatrix<f64>, run: &Run) -> Result<DMatrix<f64>> {
+    if partners.nrows() == 0 {
+        return Err(Error::shape("rank of the partners' factors", "at least 1", 0));
+    }
     if let Some(&worst) = rows.all_partners().iter().max().filter(|&&p| p as usize >= partners.ncols()) {
         return Err(Error::shape("partner index", format!("below {}", partners.ncols()), worst));
     }
     let mut side = DMatrix::zeros(partners.nrows(), rows.len());
-    half_step::run(als, rows, partners, &mut side, run)?;
+    half_step::run(als, "row", rows, partners, &mut side, run)?;
     Ok(side)
 }
 
@@ -215,6 +230,6 @@ impl Biases {
         let (mut users, mut items) = (users.resize_vertically(k + 2, 1.0), items.resize_vertically(k + 2, 1.0));
         users.row_mut(k).iter_mut().zip(&self.users).for_each(|(f, b)| *f = (self.mean + b) as f32);
         items.row_mut(k + 1).iter_mut().zip(&self.items).for_each(|(f, b)| *f = *b as f32);
-        Factors { users, items, output }
+        Factors { users, items, latent: k, output }
     }
 }

@@ -17,7 +17,7 @@ fn ratings() -> Interactions {
 }
 
 fn fit(als: &Als, data: &Interactions) -> Factors {
-    als.fit(data, &Run::new(1)).unwrap().factors().unwrap().clone()
+    als.fit(&Training::new(data), &Run::new(1)).unwrap().factors().unwrap().clone()
 }
 
 fn rmse(model: &Factors, data: &Interactions) -> f64 {
@@ -154,12 +154,12 @@ fn a_warm_start_continues_where_it_stopped() {
     let data = ratings();
     let recipe = |iterations| Als { factors: 4, iterations, ..Als::default() };
     let whole = fit(&recipe(5), &data);
-    let part = recipe(2).fit(&data, &Run::new(1)).unwrap();
-    let rest = recipe(3).refit(&data, part.as_ref(), &Run::new(99)).unwrap();
+    let part = recipe(2).fit(&Training::new(&data), &Run::new(1)).unwrap();
+    let rest = recipe(3).refit(&Training::new(&data), part.as_ref(), &Run::new(99)).unwrap();
     // The exact solver needs only the users' factors to go on, and these were kept.
     assert_eq!(whole.users, rest.factors().unwrap().users);
-    let wrong = Als { factors: 5, ..recipe(1) }.refit(&data, part.as_ref(), &Run::new(1));
-    assert!(wrong.err().unwrap().to_string().starts_with("factors, users and items: expected (7, 30, 20)"));
+    let wrong = Als { factors: 5, ..recipe(1) }.refit(&Training::new(&data), part.as_ref(), &Run::new(1));
+    assert!(wrong.err().unwrap().to_string().starts_with("latent factors of the earlier model: expected 5, got 4"));
 }
 
 #[test]
@@ -174,12 +174,64 @@ fn a_start_vector_depends_on_seed_and_user_alone() {
 
 #[test]
 fn singular_equations_name_the_remedy() {
-    let als = Als { lambda: 0.0, factors: 8, biases: false, ..Als::default() };
+    // One rating less than factors: the smallest pivot is nothing but rounding.
     let mut rows = Rows::default();
-    rows.push(0, 0, 1.0);
-    rows.push(0, 1, 1.0);
-    let error = als.fit(&Interactions::new(1, 2, &rows).unwrap(), &Run::new(1)).err().unwrap().to_string();
-    assert!(error.contains("singular") && error.contains("raise `lambda`"), "{error}");
+    (0..7).for_each(|item| rows.push(0, item, 1.0 + item as f32));
+    let data = Interactions::new(1, 7, &rows).unwrap();
+    for accumulate in [Precision::F32, Precision::F64] {
+        for seed in 0..50 {
+            let als = Als { lambda: 0.0, factors: 8, biases: false, accumulate, ..Als::default() };
+            let partners = random_rows::<f64>(8, 7);
+            let y = DMatrix::from_fn(8, 7, |i, n| partners[n * padded(8) + i] + seed as f64 * 1e-3);
+            assert!(half_step(&als, data.by_user(), &y, &Run::new(1)).is_err(), "seed {seed}");
+            let error = als.fit(&Training::new(&data), &Run::new(seed)).err().unwrap().to_string();
+            assert!(error.contains("singular") && error.contains("raise `lambda`"), "{error}");
+        }
+    }
+}
+
+/// Enough rows for many tasks and for several partial sums of the Gram matrix; the failure reported is the first too.
+#[test]
+fn bits_and_errors_do_not_depend_on_the_number_of_threads() {
+    let mut rng = Streams::new(9).rng(0);
+    let mut rows = Rows::default();
+    for user in 0..9000 {
+        // Users from 4,000 on have a single rating: too few for their equations without a ridge.
+        let count = if user < 4000 { 12 } else { 1 };
+        (0..count).for_each(|_| rows.push(user, rng.random_range(0..300), 1.0));
+    }
+    let data = Interactions::new(9000, 300, &rows).unwrap();
+    let with = |als: &Als, threads| {
+        let run = Run::new(1).with_threads(threads).unwrap();
+        als.fit(&Training::new(&data), &run).map(|m| m.factors().unwrap().clone()).map_err(|e| e.to_string())
+    };
+    for solver in [Solver::Cholesky, Solver::Cg] {
+        let implicit = FeedbackKind::Implicit;
+        let als = Als { factors: 5, feedback: implicit, iterations: 2, solver, ..Als::default() };
+        let one = with(&als, 1).unwrap();
+        assert!(one == with(&als, 2).unwrap() && one == with(&als, 7).unwrap());
+    }
+    let als = Als { factors: 2, lambda: 0.0, iterations: 1, biases: false, ..Als::default() };
+    let one = with(&als, 1).unwrap_err();
+    assert!(one.contains("user 4000 "), "{one}");
+    assert!(one == with(&als, 2).unwrap_err() && one == with(&als, 7).unwrap_err());
+}
+
+#[test]
+fn a_warm_start_takes_new_users_and_no_other_shapes() {
+    let data = ratings();
+    let part = Als { factors: 4, ..Als::default() }.fit(&Training::new(&data), &Run::new(1)).unwrap();
+    let mut rows = Rows::default();
+    data.iter().for_each(|(u, i, v)| rows.push(u, i, v));
+    let grown = Interactions::new(31, 20, &rows).unwrap();
+    // The biases of `part` do not count as latent factors, whatever the kinds of the two models.
+    for biases in [true, false] {
+        let als = Als { factors: 4, biases, ..Als::default() };
+        assert_eq!(als.refit(&Training::new(&grown), part.as_ref(), &Run::new(1)).unwrap().users(), 31);
+        let fewer = Interactions::new(29, 20, &Rows::default()).unwrap();
+        let error = als.refit(&Training::new(&fewer), part.as_ref(), &Run::new(1)).err().unwrap().to_string();
+        assert_eq!(error, "users of the earlier model: expected at most 29, got 30");
+    }
 }
 
 #[test]

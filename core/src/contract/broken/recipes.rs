@@ -3,7 +3,7 @@
 use super::failed;
 use crate::contract::recipe;
 use crate::params::{Field, Kind, bounds};
-use crate::{Descriptor, Interactions, Model, Origin, Params, Recommender, Result, Run, plugin};
+use crate::{Descriptor, Model, Origin, Params, Recommender, Result, Run, Training, plugin};
 use serde::{Deserialize, Serialize};
 
 /// Claims a range without checking it, and reads whatever comes.
@@ -42,7 +42,7 @@ impl Params for Loose {
 }
 
 impl Recommender for Loose {
-    fn fit(&self, _: &Interactions, _: &Run) -> Result<Box<dyn Model>> {
+    fn fit(&self, _: &Training<'_>, _: &Run) -> Result<Box<dyn Model>> {
         unreachable!("only its parameters are looked at")
     }
 }
@@ -78,7 +78,7 @@ plugin! {
 }
 
 impl Recommender for Careful {
-    fn fit(&self, _: &Interactions, _: &Run) -> Result<Box<dyn Model>> {
+    fn fit(&self, _: &Training<'_>, _: &Run) -> Result<Box<dyn Model>> {
         unreachable!("only its parameters are looked at")
     }
 }

@@ -63,14 +63,15 @@ plugin! {
 static FITS: AtomicU32 = AtomicU32::new(0);
 
 impl Recommender for Broken {
-    fn fit(&self, train: &Interactions, run: &Run) -> Result<Box<dyn Model>> {
+    fn fit(&self, train: &Training<'_>, run: &Run) -> Result<Box<dyn Model>> {
         if self.flaw != Flaw::Deaf {
             run.check()?;
         }
-        let (users, items) = (train.users(), train.items());
+        let rows = train.ratings;
+        let (users, items) = (rows.users(), rows.items());
         let mut ratings = DMatrix::<f32>::zeros(items, users);
-        train.iter().for_each(|(u, i, v)| ratings[(i as usize, u as usize)] += v / 7.0);
-        let values = train.by_user().all_values();
+        rows.iter().for_each(|(u, i, v)| ratings[(i as usize, u as usize)] += v / 7.0);
+        let values = rows.by_user().all_values();
         let mut bias = 0.0;
         match self.flaw {
             Flaw::Threads => {
@@ -79,23 +80,23 @@ impl Recommender for Broken {
             }
             Flaw::Memory => bias = FITS.fetch_add(1, Ordering::Relaxed) as f32,
             Flaw::Shape => ratings = ratings.transpose(),
-            Flaw::Empty => bias = (0..users).map(|u| train.by_user().values(u)[0]).sum(),
+            Flaw::Empty => bias = (0..users).map(|u| rows.by_user().values(u)[0]).sum(),
             Flaw::Spread if values.len() > 99 => {
-                let spread = values.iter().map(|v| (v - train.mean() as f32).powi(2)).sum::<f32>();
+                let spread = values.iter().map(|v| (v - rows.mean() as f32).powi(2)).sum::<f32>();
                 ratings /= spread;
             }
             Flaw::Lonely => assert!(users > 1, "alone"),
-            Flaw::Duplicates => drop(train.merge(Duplicates::Refuse)?),
+            Flaw::Duplicates => drop(rows.merge(Duplicates::Refuse)?),
             Flaw::Impersonal => ratings.fill(1.0),
             Flaw::Panic => panic!("out of luck"),
             _ => {}
         }
-        let factors = Factors { items: &ratings * ratings.transpose(), users: ratings, output: Output::Order };
+        let factors = Factors::new(ratings.clone(), &ratings * ratings.transpose(), Output::Order)?;
         Ok(Box::new(Odd { flaw: self.flaw, shifts: vec![bias; factors.items()], factors, lost: 1.0 }))
     }
 
-    fn refit(&self, train: &Interactions, earlier: &dyn Model, run: &Run) -> Result<Box<dyn Model>> {
-        assert!(self.flaw != Flaw::Refit || earlier.users() == train.users(), "not my model");
+    fn refit(&self, train: &Training<'_>, earlier: &dyn Model, run: &Run) -> Result<Box<dyn Model>> {
+        assert!(self.flaw != Flaw::Refit || earlier.users() == train.ratings.users(), "not my model");
         self.fit(train, run)
     }
 }

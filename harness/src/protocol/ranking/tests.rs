@@ -26,7 +26,7 @@ fn world(seed: u64) -> (Factors, Dataset, Fold) {
     let mut data = Dataset::new("small", train.clone(), Scale::FIVE_STARS);
     let groups = vec![("low".into(), (0..70).collect()), ("odd".into(), (1..USERS as u32).step_by(2).collect())];
     data.user_groups.push(Groups::new("half", USERS, groups).unwrap());
-    (Factors { users, items, output: Output::Order }, data, Fold { label: String::new(), train, test })
+    (Factors::new(users, items, Output::Order).unwrap(), data, Fold { label: String::new(), train, test })
 }
 
 fn eval(relevant: Relevant) -> Eval {

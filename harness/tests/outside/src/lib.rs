@@ -1,6 +1,6 @@
 //! Plugins from outside: one that works, and some that do not.
 
-use evenhand_core::{Error, Factors, Interactions, Model, Output, Recommender, Result, Run, plugin};
+use evenhand_core::{Error, Factors, Model, Output, Recommender, Result, Run, Training, plugin};
 use nalgebra::DMatrix;
 
 plugin! {
@@ -12,12 +12,10 @@ plugin! {
 }
 
 impl Recommender for Flat {
-    fn fit(&self, train: &Interactions, _: &Run) -> Result<Box<dyn Model>> {
-        Ok(Box::new(Factors {
-            users: DMatrix::from_element(1, train.users(), self.level),
-            items: DMatrix::from_element(1, train.items(), 1.0),
-            output: Output::Rating,
-        }))
+    fn fit(&self, train: &Training<'_>, _: &Run) -> Result<Box<dyn Model>> {
+        let users = DMatrix::from_element(1, train.ratings.users(), self.level);
+        let items = DMatrix::from_element(1, train.ratings.items(), 1.0);
+        Ok(Box::new(Factors::new(users, items, Output::Rating)?))
     }
 }
 
@@ -27,8 +25,8 @@ plugin! {
 }
 
 impl Recommender for Panics {
-    fn fit(&self, train: &Interactions, _: &Run) -> Result<Box<dyn Model>> {
-        panic!("out of cheese after {} users", train.users())
+    fn fit(&self, train: &Training<'_>, _: &Run) -> Result<Box<dyn Model>> {
+        panic!("out of cheese after {} users", train.ratings.users())
     }
 }
 
@@ -41,7 +39,7 @@ plugin! {
 }
 
 impl Recommender for Fails {
-    fn fit(&self, train: &Interactions, run: &Run) -> Result<Box<dyn Model>> {
+    fn fit(&self, train: &Training<'_>, run: &Run) -> Result<Box<dyn Model>> {
         if !self.late {
             return Err(Error::Plugin("the stars are wrong".into()));
         }
@@ -60,7 +58,7 @@ plugin! {
 }
 
 impl Recommender for Slow {
-    fn fit(&self, train: &Interactions, run: &Run) -> Result<Box<dyn Model>> {
+    fn fit(&self, train: &Training<'_>, run: &Run) -> Result<Box<dyn Model>> {
         for step in 0..self.steps {
             run.step(step, self.steps)?;
             std::thread::sleep(std::time::Duration::from_millis(100));
