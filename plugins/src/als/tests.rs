@@ -240,3 +240,14 @@ fn noise_free_low_rank_data_is_recovered() {
     let als = Als { factors: 4, lambda: 1e-3, iterations: 40, ..Als::default() };
     assert!(rmse(&fit(&als, &data), &data) < 0.06);
 }
+
+/// Stored results depend on these values: a change is a break of every recorded figure.
+#[test]
+fn seeded_outcomes_are_stable() {
+    let als = Als { factors: 3, iterations: 2, ..Als::default() };
+    let exact = fit(&als, &ratings());
+    let cg = fit(&Als { solver: Solver::Cg, feedback: FeedbackKind::Implicit, ..als }, &ratings());
+    let bits = |m: &Factors| [m.users[(0, 0)], m.users[(2, 7)], m.items[(1, 5)]].map(f32::to_bits);
+    assert_eq!(bits(&exact), [3176768711, 1058447079, 3196192616]);
+    assert_eq!(bits(&cg), [1060850643, 3204755770, 1059607533]);
+}
