@@ -1,7 +1,7 @@
 //! A data set: interactions with the names, groups and rating scale that belong to them.
 
 use crate::{Error, Interactions, Result};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// The outside names of users or items, by dense index.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -77,7 +77,7 @@ impl Groups {
     pub fn new(name: impl Into<String>, entities: usize, groups: Vec<(String, Vec<u32>)>) -> Result<Self> {
         let name = name.into();
         let mut of = vec![Vec::new(); entities];
-        let (mut labels, mut lists) = (Vec::new(), Vec::new());
+        let (mut labels, mut lists, mut known) = (Vec::new(), Vec::new(), HashSet::new());
         for (g, (label, mut members)) in groups.into_iter().enumerate() {
             members.sort_unstable();
             members.dedup();
@@ -85,7 +85,7 @@ impl Groups {
                 let reason = format!("group `{name}`/`{label}`: member {m}, expected an index below {entities}");
                 return Err(Error::Unusable(reason));
             }
-            if labels.contains(&label) {
+            if !known.insert(label.clone()) {
                 return Err(Error::Unusable(format!("group `{name}`: label `{label}` occurs twice")));
             }
             members.iter().for_each(|&m| of[m as usize].push(g as u32));

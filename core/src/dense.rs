@@ -23,7 +23,7 @@ pub trait Dense: Send + Sync + std::fmt::Debug {
     /// the user in `seen`.
     ///
     /// # Errors
-    /// [`Error::Shape`] as above, [`Error::Diverged`] for a score that is not finite.
+    /// [`Error::Shape`] as above, [`Error::Diverged`] for a score that could be chosen and is not finite.
     fn top_k(
         &self,
         users: &DMatrix<f32>,
@@ -113,7 +113,11 @@ pub struct TopKRows<'a> {
 
 impl TopKRows<'_> {
     /// Writes the row of the `b`-th user from what `best` has selected, and empties `best`.
+    ///
+    /// # Panics
+    /// Where `best` selects another number than there is room for in a row.
     pub fn set(&mut self, b: usize, best: &mut Best) {
+        assert_eq!(best.k, self.k, "a selection of the best {} for rows of {}", best.k, self.k);
         let keys = best.finish();
         self.lengths[b] = keys.len() as u32;
         for (at, &key) in keys.iter().enumerate() {
@@ -151,6 +155,7 @@ impl Best {
     /// Offers a candidate. `score` must not be NaN, `item` not offered before.
     #[inline]
     pub fn offer(&mut self, score: f32, item: u32) {
+        debug_assert!(!score.is_nan(), "the score of item {item} is NaN");
         let key = key(score, item);
         if key > self.floor && self.k > 0 {
             self.keys.push(key);
@@ -210,7 +215,7 @@ pub fn offer_unseen(scores: &[f32], seen: &[u32], best: &mut Best) -> Result<()>
             continue;
         }
         if !score.is_finite() {
-            return Err(Error::Diverged { what: format!("score of item {item}"), step: 0 });
+            return Err(Error::Diverged { what: format!("score of item {item}"), step: None });
         }
         best.offer(score, item);
     }
@@ -250,6 +255,9 @@ impl Dense for Reference {
         check_shapes(users, rows, items, seen)?;
         let k = k.min(items.ncols());
         let mut top = TopK::new(rows.len(), k);
+        if k == 0 {
+            return Ok(top);
+        }
         let mut scores = DMatrix::zeros(0, 0);
         let mut best = Best::new(k);
         for (&row, mut out) in rows.iter().zip(top.chunks_mut(1)) {
@@ -303,11 +311,20 @@ mod tests {
     }
 
     #[test]
+    #[should_panic(expected = "a selection of the best 2 for rows of 1")]
+    fn a_row_has_no_room_for_more() {
+        let mut best = Best::new(2);
+        offer_unseen(&[1.0, 2.0], &[], &mut best).unwrap();
+        TopK::new(2, 1).chunks_mut(2)[0].set(0, &mut best);
+    }
+
+    #[test]
     fn shapes_and_nan_are_refused() {
         let (one, two) = (DMatrix::zeros(1, 2), DMatrix::zeros(2, 2));
         assert!(Reference.top_k(&one, &[0], &two, None, 1).is_err());
         assert!(Reference.top_k(&one, &[2], &one, None, 1).is_err());
         let nan = DMatrix::from_element(1, 2, f32::NAN);
-        assert!(Reference.top_k(&one, &[0], &nan, None, 1).is_err());
+        let error = Reference.top_k(&one, &[0], &nan, None, 1).unwrap_err();
+        assert_eq!(error.to_string(), "score of item 0 became non-finite");
     }
 }

@@ -49,8 +49,10 @@ pub enum Error {
         nearest: Option<String>,
     },
     /// A parameter lies outside its documented range.
-    #[error("parameter `{field}` = {value}, expected {range}")]
+    #[error("{}parameter `{field}` = {value}, expected {range}", of_plugin(.plugin))]
     OutOfRange {
+        /// Name of the plugin, where it is a plugin's parameter.
+        plugin: Option<String>,
         /// Name of the field; nested fields are joined by dots.
         field: String,
         /// The value given.
@@ -69,12 +71,12 @@ pub enum Error {
         got: String,
     },
     /// Numbers ran away. Remedy: smaller step, more regularisation.
-    #[error("{what} became non-finite at step {step}")]
+    #[error("{what} became non-finite{}", at_step(.step))]
     Diverged {
         /// What ran away.
         what: String,
-        /// Epoch, sweep or period, counted from 0.
-        step: usize,
+        /// Epoch, sweep or period, counted from 0, where it happened in one.
+        step: Option<usize>,
     },
     /// Input data is not what it should be.
     #[error("{}{}: {reason}", .path.display(), line_suffix(.line))]
@@ -162,6 +164,14 @@ fn did_you_mean(nearest: &Option<String>) -> String {
 
 fn list(names: &[String]) -> String {
     if names.is_empty() { "nothing".into() } else { names.join(", ") }
+}
+
+fn of_plugin(plugin: &Option<String>) -> String {
+    plugin.as_ref().map_or_else(String::new, |p| format!("`{p}`: "))
+}
+
+fn at_step(step: &Option<usize>) -> String {
+    step.map_or_else(String::new, |s| format!(" at step {s}"))
 }
 
 fn line_suffix(line: &Option<u64>) -> String {

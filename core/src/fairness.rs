@@ -1,6 +1,6 @@
 //! Fairness losses: a number that training makes small, and its gradient with respect to the predictions.
 
-use crate::{Groups, Interactions, Recipe, Result};
+use crate::{Groups, Interactions, Recipe, Result, Run};
 use nalgebra::DMatrix;
 
 /// What a fairness loss may look at besides the predictions.
@@ -18,10 +18,16 @@ pub struct FairnessData<'a> {
 
 /// A differentiable measure of unfairness.
 pub trait FairnessLoss: Recipe {
-    /// Value of the loss at `scores` (items x users, all users in order), in f64; `gradient`, of the same shape, becomes
-    /// its derivative with respect to every score.
+    /// Value of the loss at `scores` (items x users, all users in order); `gradient`, of the same shape, becomes its
+    /// derivative with respect to every score.
     ///
     /// # Errors
     /// An empty group where the loss needs a member, named; [`crate::Error::Shape`] for sizes that differ.
-    fn evaluate(&self, scores: &DMatrix<f32>, data: &FairnessData<'_>, gradient: &mut DMatrix<f32>) -> Result<f64>;
+    fn evaluate(
+        &self,
+        scores: &DMatrix<f64>,
+        data: &FairnessData<'_>,
+        gradient: &mut DMatrix<f64>,
+        run: &Run,
+    ) -> Result<f64>;
 }

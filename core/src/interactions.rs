@@ -120,9 +120,10 @@ impl Interactions {
     ///
     /// # Errors
     /// [`Error::Shape`] where columns differ in length or an index is out of range,
-    /// [`Error::Unusable`] where a value is not finite.
+    /// [`Error::Unusable`] where a value is not finite, or users, items or rows do not count in 32 bits.
     pub fn new(users: usize, items: usize, rows: &Rows) -> Result<Self> {
         let n = rows.len();
+        check_counts([("users", users), ("items", items), ("rows", n)])?;
         if rows.items.len() != n || rows.values.len() != n || !(rows.times.is_empty() || rows.times.len() == n) {
             let got = format!("{}, {}, {} and {}", n, rows.items.len(), rows.values.len(), rows.times.len());
             return Err(Error::shape("length of the columns user, item, value, time", n, got));
@@ -267,6 +268,14 @@ impl Interactions {
     }
 }
 
+/// Refuses what can not be counted, or numbered, in 32 bits.
+fn check_counts(counts: [(&str, usize); 3]) -> Result<()> {
+    match counts.into_iter().find(|&(_, n)| u32::try_from(n).is_err()) {
+        Some((what, n)) => Err(Error::Unusable(format!("{n} {what}, expected fewer than 2^32"))),
+        None => Ok(()),
+    }
+}
+
 /// Stable counting sort of row numbers by key: the offsets of each key, and the rows in order.
 fn counting_order(keys: &[u32], bound: usize, rows: impl IntoIterator<Item = u32>) -> (Vec<usize>, Vec<u32>) {
     let mut offsets = vec![0usize; bound + 1];
@@ -356,6 +365,15 @@ mod tests {
         assert_eq!(say(&rows(&[(0, 7, 1.0)])), "item index: expected below 2, got 7");
         assert!(say(&rows(&[(0, 1, f32::NAN)])).contains("user 0, item 1 is NaN"));
         assert!(say(&Rows { users: vec![0], ..Rows::default() }).contains("length of the columns"));
+    }
+
+    #[test]
+    fn what_does_not_count_in_32_bits_is_refused() {
+        let say = |users, items| Interactions::new(users, items, &Rows::default()).unwrap_err().to_string();
+        assert_eq!(say(usize::MAX, 1), format!("data: {} users, expected fewer than 2^32", usize::MAX));
+        assert_eq!(say(1, 1 << 32), "data: 4294967296 items, expected fewer than 2^32");
+        assert!(check_counts([("users", 1), ("items", u32::MAX as usize), ("rows", 1 << 32)]).is_err());
+        assert!(check_counts([("users", 1), ("items", u32::MAX as usize), ("rows", 9)]).is_ok());
     }
 
     #[test]

@@ -84,11 +84,16 @@ pub trait Model: erased_serde::Serialize + Any + Send + Sync {
     /// The `k` best items of some users, best first, ties to the lower item, without the items of the user in `seen`.
     ///
     /// # Errors
-    /// [`Error::Shape`] for a user out of range, [`Error::Diverged`] for a score that is not finite.
+    /// [`Error::Shape`] for a user out of range or a `seen` of another shape, [`Error::Diverged`] for a score that is
+    /// not finite.
     fn top_k(&self, users: &[u32], seen: Option<&Interactions>, k: usize, run: &Run) -> Result<TopK> {
         const BATCH: usize = 64;
+        check_seen(self.users(), self.items(), users, seen)?;
         let k = k.min(self.items());
         let mut top = TopK::new(users.len(), k);
+        if k == 0 {
+            return Ok(top);
+        }
         let batches: Vec<_> = top.chunks_mut(BATCH).into_iter().zip(users.chunks(BATCH)).collect();
         run.install(|| {
             batches.into_par_iter().try_for_each(|(mut rows, users)| {
@@ -131,6 +136,18 @@ pub trait Model: erased_serde::Serialize + Any + Send + Sync {
 }
 
 erased_serde::serialize_trait_object!(Model);
+
+/// Whether `users` and `seen` fit a model of that many users and items.
+fn check_seen(bound: usize, items: usize, users: &[u32], seen: Option<&Interactions>) -> Result<()> {
+    if let Some(seen) = seen.filter(|s| s.users() < bound || s.items() != items) {
+        let got = format!("{} x {}", seen.users(), seen.items());
+        return Err(Error::shape("users x items of the seen", format!("{bound} x {items}"), got));
+    }
+    match users.iter().find(|&&u| u as usize >= bound) {
+        Some(u) => Err(Error::shape("user index", format!("below {bound}"), u)),
+        None => Ok(()),
+    }
+}
 
 fn check_pairs(bound: usize, users: &[u32], items: &[u32], out: &[f32]) -> Result<()> {
     if users.len() != items.len() || users.len() != out.len() {
@@ -230,6 +247,7 @@ impl Model for Factors {
     }
 
     fn top_k(&self, users: &[u32], seen: Option<&Interactions>, k: usize, run: &Run) -> Result<TopK> {
+        check_seen(self.users(), self.items(), users, seen)?;
         let seen = seen.map(Interactions::by_user);
         run.install(|| run.dense().top_k(&self.users, users, &self.items, seen, k))
     }
@@ -239,7 +257,7 @@ impl Model for Factors {
     }
 }
 
-/// A matrix as `{ rank, values }`, entity after entity.
+/// A matrix as `{ rank, count, values }`, entity after entity.
 mod columns {
     use nalgebra::DMatrix;
     use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
@@ -259,11 +277,91 @@ mod columns {
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<DMatrix<f32>, D::Error> {
         let Columns { rank, count, values } = Columns::deserialize(from)?;
-        // Compared before anything is sized by the claim.
-        if rank.checked_mul(count) != Some(values.len()) {
+        // Users and items are counted by their columns, so a claim must be paid for in values: what is sized by a count
+        // later is no larger than what has been read.
+        let paid = rank.checked_mul(count) == Some(values.len()) && (rank > 0 || count == 0);
+        if !paid || u32::try_from(rank.max(count)).is_err() {
             let reason = format!("{rank} x {count} factors claimed, {} values there", values.len());
             return Err(D::Error::custom(reason));
         }
         Ok(DMatrix::from_vec(rank, count, values.into_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Rows;
+
+    /// Scores that are given: the default methods at work.
+    #[derive(serde::Serialize)]
+    struct Given(#[serde(with = "columns")] DMatrix<f32>);
+
+    impl Model for Given {
+        fn kind(&self) -> &'static str {
+            "given"
+        }
+
+        fn users(&self) -> usize {
+            self.0.ncols()
+        }
+
+        fn items(&self) -> usize {
+            self.0.nrows()
+        }
+
+        fn output(&self) -> Output {
+            Output::Order
+        }
+
+        fn validate(&self) -> Result<()> {
+            Ok(())
+        }
+
+        fn score(&self, users: &[u32], out: &mut DMatrix<f32>, _: &Run) -> Result<()> {
+            *out = self.0.select_columns(&users.iter().map(|&u| u as usize).collect::<Vec<_>>());
+            Ok(())
+        }
+    }
+
+    fn seen(users: usize, items: usize) -> Interactions {
+        let mut rows = Rows::default();
+        rows.push(0, 1, 1.0);
+        Interactions::new(users, items, &rows).unwrap()
+    }
+
+    #[test]
+    fn the_best_need_users_and_seen_items_of_the_model() {
+        let run = Run::new(0);
+        let scores = DMatrix::from_row_slice(3, 2, &[1.0, 3.0, 9.0, 2.0, 5.0, 1.0]);
+        let factors = Factors::new(DMatrix::identity(2, 2), scores.transpose(), Output::Order).unwrap();
+        for model in [&Given(scores) as &dyn Model, &factors] {
+            let top = model.top_k(&[0, 1], Some(&seen(2, 3)), 2, &run).unwrap();
+            assert_eq!((top.items(0), top.items(1)), ([2, 0].as_slice(), [0, 1].as_slice()));
+            let say = |users: &[u32], seen: Option<&Interactions>| model.top_k(users, seen, 2, &run).unwrap_err().to_string();
+            let misfits = [(1, 3, "1 x 3"), (2, 2, "2 x 2"), (2, 4, "2 x 4")];
+            for (users, items, got) in misfits {
+                let expected = format!("users x items of the seen: expected 2 x 3, got {got}");
+                assert_eq!(say(&[0], Some(&seen(users, items))), expected);
+            }
+            assert_eq!(say(&[0, 2], None), "user index: expected below 2, got 2");
+            assert_eq!(say(&[2], Some(&seen(9, 3))), "user index: expected below 2, got 2");
+        }
+    }
+
+    #[test]
+    fn a_claim_of_entities_must_be_paid_in_values() {
+        let read = |columns: &str| {
+            let fine = r#"{"rank":0,"count":0,"values":[]}"#;
+            serde_json::from_str::<Factors>(&format!(
+                r#"{{"users":{columns},"items":{fine},"latent":0,"output":"order"}}"#
+            ))
+        };
+        assert_eq!(read(r#"{"rank":1,"count":2,"values":[1,2]}"#).unwrap().users.ncols(), 2);
+        for count in ["1", "4294967296", "1000000000000000000"] {
+            let refused = read(&format!(r#"{{"rank":0,"count":{count},"values":[]}}"#)).unwrap_err().to_string();
+            assert!(refused.contains(&format!("0 x {count} factors claimed, 0 values")), "{refused}");
+            assert_eq!(read(&format!(r#"{{"rank":{count},"count":0,"values":[]}}"#)).is_ok(), count == "1");
+        }
     }
 }

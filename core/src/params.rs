@@ -193,20 +193,30 @@ impl<T: Value> Value for Vec<T> {
 
 /// Checks one field against its range. Part of [`plugin!`](crate::plugin).
 #[doc(hidden)]
-pub fn in_range<T: Value>(field: &str, value: &T, range: impl RangeBounds<T::Scalar>, text: &str) -> Result<()> {
+pub fn in_range<T: Value>(
+    plugin: &str,
+    field: &str,
+    value: &T,
+    range: impl RangeBounds<T::Scalar>,
+    text: &str,
+) -> Result<()> {
     match value.scalars().into_iter().find(|v| !range.contains(v)) {
-        Some(v) => Err(Error::OutOfRange { field: field.into(), value: v.to_string(), range: text.into() }),
+        Some(v) => Err(refuse(plugin, field, v.to_string(), text)),
         None => Ok(()),
     }
 }
 
 /// Refuses NaN and infinities. Part of [`plugin!`](crate::plugin).
 #[doc(hidden)]
-pub fn finite<T: Value>(field: &str, value: &T) -> Result<()> {
+pub fn finite<T: Value>(plugin: &str, field: &str, value: &T) -> Result<()> {
     if value.is_finite() {
         return Ok(());
     }
-    Err(Error::OutOfRange { field: field.into(), value: "a non-finite number".into(), range: "a finite number".into() })
+    Err(refuse(plugin, field, "a non-finite number".into(), "a finite number"))
+}
+
+fn refuse(plugin: &str, field: &str, value: String, range: &str) -> Error {
+    Error::OutOfRange { plugin: Some(plugin.into()), field: field.into(), value, range: range.into() }
 }
 
 /// The ends of a range as numbers. Part of [`plugin!`](crate::plugin).
@@ -227,7 +237,7 @@ pub trait Params: Default + serde::Serialize + serde::de::DeserializeOwned + Sen
     const FIELDS: &'static [Field];
     /// Name of the plugin.
     const NAME: &'static str;
-    /// First paragraph of the documentation.
+    /// The documentation text.
     const SUMMARY: &'static str;
     /// The paper it comes from; empty where there is none.
     const PAPER: &'static str;
@@ -294,7 +304,8 @@ macro_rules! plugin {
     ) => {
         $(#[doc = $summary])+
         #[derive(Clone, Debug, PartialEq, $crate::private::serde::Serialize, $crate::private::serde::Deserialize)]
-        #[serde(crate = "evenhand_core::private::serde", default, deny_unknown_fields)]
+        #[serde(crate = "evenhand_core::private::serde", default, deny_unknown_fields,
+            expecting = "parameters by name")]
         $vis struct $ty { $( $(#[doc = $doc])+ pub $field: $fty, )* }
 
         impl ::core::default::Default for $ty {
@@ -318,9 +329,9 @@ macro_rules! plugin {
                 module: ::core::module_path!(),
             };
             fn check(&self) -> $crate::Result<()> {
-                $( $crate::params::finite(::core::stringify!($field), &self.$field)?; )*
+                $( $crate::params::finite(Self::NAME, ::core::stringify!($field), &self.$field)?; )*
                 $( $( $crate::params::in_range(
-                    ::core::stringify!($field), &self.$field, $range, ::core::stringify!($range))?; )? )*
+                    Self::NAME, ::core::stringify!($field), &self.$field, $range, ::core::stringify!($range))?; )? )*
                 ::core::result::Result::Ok(())
             }
         }

@@ -3,11 +3,13 @@
 //! `plugin!` files a [`Descriptor`] with `inventory`, one table per trait. `use plugin_crate as _;` once, anywhere in the
 //! chain of crates, is necessary and sufficient to link a plugin crate.
 
-use crate::params::{Field, Kind, Never, Params, Recipe, Value, parameters, schema};
+use crate::nested;
+use crate::params::{Field, Kind, Params, Recipe, parameters, schema};
 use crate::{Error, FairnessLoss, GroupRegressor, Policy, Recommender, Result, Simulator, nearest};
+use serde::de::{Deserializer, Visitor};
 use serde_json::Value as Json;
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 
 /// Where a plugin was declared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -30,7 +32,7 @@ impl fmt::Display for Origin {
 pub struct Descriptor<T: ?Sized + 'static> {
     /// Unique name within the kind, kebab-case.
     pub name: &'static str,
-    /// First paragraph of its documentation.
+    /// Its documentation text.
     pub summary: &'static str,
     /// The paper it comes from; empty where there is none.
     pub paper: &'static str,
@@ -119,6 +121,7 @@ impl<T: Kinded + ?Sized> Registry<T> {
         let mut entries = T::linked();
         entries.extend(T::added().lock().unwrap_or_else(|e| e.into_inner()).iter());
         entries.sort_by_key(|d| (d.name, d.origin.module)); // the linker's order is unspecified
+        entries.dedup_by(|a, b| std::ptr::eq(*a, *b));
         match entries.windows(2).find(|pair| pair[0].name == pair[1].name) {
             Some(pair) => Err(Error::DuplicatePlugin {
                 kind: T::KIND,
@@ -130,9 +133,13 @@ impl<T: Kinded + ?Sized> Registry<T> {
         }
     }
 
-    /// Adds a plugin by hand, for hosts whose linker drops constructors (C programs linking a static library).
+    /// Adds a plugin by hand, for hosts whose linker drops constructors (C programs linking a static library). Adding one
+    /// that is there already changes nothing.
     pub fn add(descriptor: &'static Descriptor<T>) {
-        T::added().lock().unwrap_or_else(|e| e.into_inner()).push(descriptor);
+        let mut added = T::added().lock().unwrap_or_else(|e| e.into_inner());
+        if !added.iter().any(|d| std::ptr::eq(*d, descriptor)) {
+            added.push(descriptor);
+        }
     }
 
     /// All plugins, sorted by name.
@@ -153,20 +160,32 @@ impl<T: Kinded + ?Sized> Registry<T> {
         })
     }
 
-    /// Builds a plugin from JSON parameters, an object; absent parameters take their defaults.
+    /// Builds a plugin from JSON parameters, an object; absent parameters take their defaults. A nested plugin that may
+    /// be left out can be written as `"none"`, for formats without a null.
     ///
     /// # Errors
     /// As [`Self::get`] and [`Descriptor::build`].
     pub fn build(&self, name: &str, params: &Json) -> Result<Box<T>> {
-        self.get(name)?.build(&mut <dyn erased_serde::Deserializer>::erase(params))
+        let plugin = self.get(name)?;
+        let mut params = params.clone();
+        for field in plugin.fields.iter().filter(|f| matches!(f.kind, Kind::Optional(Kind::Plugin(_)))) {
+            match params.get_mut(field.name) {
+                Some(value) if *value == "none" => *value = Json::Null,
+                _ => {}
+            }
+        }
+        plugin.build(&mut <dyn erased_serde::Deserializer>::erase(&params))
     }
 }
 
 /// Reads the parameters of `P` and checks them.
 fn parse<P: Params>(d: &mut dyn erased_serde::Deserializer<'_>) -> Result<P> {
-    let params: P = serde_path_to_error::deserialize(d).map_err(|e| {
+    let params: P = serde_path_to_error::deserialize(ByName(d)).map_err(|e| {
         let field = e.path().to_string();
         let reason = e.into_inner().to_string();
+        if let Some(error) = nested::take(&reason) {
+            return nested::at(P::NAME, &field, error);
+        }
         // serde words both cases as: unknown field|variant `it`, expected ... `a`, `b`
         let quoted: Vec<&str> = reason.split('`').skip(1).step_by(2).collect();
         let nearest = match quoted.split_first() {
@@ -185,78 +204,91 @@ fn parse<P: Params>(d: &mut dyn erased_serde::Deserializer<'_>) -> Result<P> {
     Ok(params)
 }
 
-/// A parameter that is itself a plugin: `"name"`, or `{ plugin = "name", parameters ... }`.
-pub struct Nested<T: ?Sized>(Arc<T>);
+/// Parameters are read by name alone: a sequence in the order of the fields is refused.
+struct ByName<D>(D);
 
-impl<T: Kinded + ?Sized> Nested<T> {
-    /// A plugin by name with JSON parameters.
-    ///
-    /// # Errors
-    /// As [`Registry::build`].
-    pub fn new(name: &str, params: &Json) -> Result<Self> {
-        Ok(Self(Registry::<T>::linked()?.build(name, params)?.into()))
+impl<'de, D: Deserializer<'de>> Deserializer<'de> for ByName<D> {
+    type Error = D::Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
+        self.0.deserialize_map(visitor)
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit
+        unit_struct newtype_struct seq tuple tuple_struct map struct enum identifier ignored_any
     }
 }
 
-impl<T: ?Sized> Clone for Nested<T> {
-    fn clone(&self) -> Self {
-        Self(self.0.clone())
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Environment, Run, plugin};
+    use serde_json::json;
 
-impl<T: ?Sized> std::ops::Deref for Nested<T> {
-    type Target = T;
-    fn deref(&self) -> &T {
-        &self.0
-    }
-}
-
-impl<T: Kinded + ?Sized> Nested<T> {
-    fn json(&self) -> Json {
-        let mut json = parameters(self.0.as_ref());
-        json["plugin"] = self.0.name().into();
-        json
-    }
-}
-
-impl<T: Kinded + ?Sized> fmt::Debug for Nested<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.json())
-    }
-}
-
-impl<T: Kinded + ?Sized> PartialEq for Nested<T> {
-    fn eq(&self, other: &Self) -> bool {
-        self.json() == other.json()
-    }
-}
-
-impl<T: Kinded + ?Sized> serde::Serialize for Nested<T> {
-    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        self.json().serialize(to)
-    }
-}
-
-impl<'de, T: Kinded + ?Sized> serde::Deserialize<'de> for Nested<T> {
-    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        use serde::de::Error as _;
-        let mut params = Json::deserialize(from)?;
-        let name = match &mut params {
-            Json::String(name) => std::mem::take(name),
-            Json::Object(map) => match map.remove("plugin") {
-                Some(Json::String(name)) => name,
-                _ => return Err(D::Error::missing_field("plugin")),
-            },
-            other => return Err(D::Error::custom(format!("{other}, expected a plugin name or {{ plugin = NAME }}"))),
-        };
-        if params.is_string() {
-            params = Json::Object(serde_json::Map::new());
+    plugin! {
+        /// For tests: registered like any other.
+        struct Linked: Simulator = "test-linked" {
+            /// A number.
+            tau: f64 = 3.0, in 0.0..;
         }
-        Self::new(&name, &params).map_err(D::Error::custom)
     }
-}
 
-impl<T: Kinded + ?Sized> Value for Nested<T> {
-    const KIND: Kind = Kind::Plugin(T::KIND);
-    type Scalar = Never;
+    /// For tests: not registered.
+    #[derive(Default, serde::Serialize, serde::Deserialize)]
+    struct Loose {}
+
+    impl Params for Loose {
+        const FIELDS: &'static [Field] = &[];
+        const NAME: &'static str = "test-loose";
+        const SUMMARY: &'static str = "Loose.";
+        const PAPER: &'static str = "";
+        const ORIGIN: Origin = Origin { package: "here", version: "0", module: "here" };
+
+        fn check(&self) -> Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Simulator for Linked {
+        fn open(&self, _: &Run) -> Result<Box<dyn Environment>> {
+            unreachable!("only its parameters are looked at")
+        }
+    }
+
+    impl Simulator for Loose {
+        fn open(&self, _: &Run) -> Result<Box<dyn Environment>> {
+            unreachable!("only its parameters are looked at")
+        }
+    }
+
+    type Worlds = Registry<dyn Simulator>;
+
+    #[test]
+    fn adding_by_hand_works_once_and_again() {
+        static LOOSE: Descriptor<dyn Simulator> = Descriptor::<dyn Simulator>::of::<Loose>();
+        let names = || Worlds::linked().unwrap().iter().map(|d| d.name).collect::<Vec<_>>();
+        let before = names();
+        assert!(before.contains(&"test-linked") && !before.contains(&"test-loose"));
+        Worlds::add(Worlds::linked().unwrap().get("test-linked").unwrap());
+        assert_eq!(names(), before);
+        Worlds::add(&LOOSE);
+        Worlds::add(&LOOSE);
+        assert_eq!(names().len(), before.len() + 1);
+        assert!(Worlds::linked().unwrap().build("test-loose", &json!({})).is_ok());
+    }
+
+    #[test]
+    fn parameters_come_by_name() {
+        let say = |params| Worlds::linked().unwrap().build("test-linked", &params).err().unwrap().to_string();
+        for (params, got) in [(json!([3]), "sequence"), (json!(null), "null"), (json!("tau"), "string \"tau\"")] {
+            let expected = format!("parameters of `test-linked`: invalid type: {got}, expected parameters by name");
+            assert_eq!(say(params), expected);
+        }
+        assert_eq!(say(json!({ "tau": -1 })), "`test-linked`: parameter `tau` = -1, expected 0.0..");
+        let text = "[3]";
+        let mut json = serde_json::Deserializer::from_str(text);
+        let read = Worlds::linked().unwrap().get("test-linked").unwrap();
+        assert!(read.build(&mut <dyn erased_serde::Deserializer>::erase(&mut json)).is_err());
+    }
 }

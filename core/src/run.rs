@@ -29,32 +29,32 @@ impl Observer for Silent {}
 pub struct Run {
     /// Random streams of this run; see [`Streams`].
     pub streams: Streams,
-    pool: Arc<rayon::ThreadPool>,
+    /// `None`: the pool that all of the program shares.
+    pool: Option<Arc<rayon::ThreadPool>>,
     dense: Arc<dyn Dense>,
     cancel: Arc<AtomicBool>,
     observer: Arc<dyn Observer>,
 }
 
 impl Run {
-    /// A run with that seed, all processors, and the reference backend for dense products.
+    /// A run with that seed, the threads that all of the program shares, and the reference backend for dense products.
     pub fn new(seed: u64) -> Self {
-        let pool = rayon::ThreadPoolBuilder::new().build().expect("the system refuses to start threads");
         Self {
             streams: Streams::new(seed),
-            pool: Arc::new(pool),
+            pool: None,
             dense: Arc::new(Reference),
             cancel: Arc::default(),
             observer: Arc::new(Silent),
         }
     }
 
-    /// The same run on `threads` threads; 0 means one per processor. Results do not depend on the number.
+    /// The same run on `threads` threads of its own; 0 means one per processor. Results do not depend on the number.
     ///
     /// # Errors
     /// [`Error::Device`] where the system refuses to start threads.
     pub fn with_threads(mut self, threads: usize) -> Result<Self> {
         let built = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
-        self.pool = Arc::new(built.map_err(|e| Error::Device(format!("{threads} threads: {e}")))?);
+        self.pool = Some(Arc::new(built.map_err(|e| Error::Device(format!("{threads} threads: {e}")))?));
         Ok(self)
     }
 
@@ -89,12 +89,15 @@ impl Run {
 
     /// Number of threads.
     pub fn threads(&self) -> usize {
-        self.pool.current_num_threads()
+        self.pool.as_ref().map_or_else(rayon::current_num_threads, |pool| pool.current_num_threads())
     }
 
     /// Runs `work` on this run's threads: `rayon`'s parallel iterators inside use them.
     pub fn install<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
-        self.pool.install(work)
+        match &self.pool {
+            Some(pool) => pool.install(work),
+            None => work(),
+        }
     }
 
     /// The backend for dense products.
@@ -128,5 +131,20 @@ impl Run {
 impl std::fmt::Debug for Run {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Run {{ {:?}, threads: {}, dense: {} }}", self.streams, self.threads(), self.dense.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threads_of_its_own_only_where_asked_for() {
+        let run = Run::new(0);
+        assert_eq!(run.install(rayon::current_thread_index), None);
+        assert_eq!(run.threads(), rayon::current_num_threads());
+        let run = run.with_threads(3).unwrap();
+        assert_eq!((run.install(rayon::current_num_threads), run.threads()), (3, 3));
+        assert!(run.install(rayon::current_thread_index).is_some());
     }
 }

@@ -1,7 +1,7 @@
 //! Snapshots of fitted models: `{ kind, format, provenance, state }` as JSON.
 //!
 //! Numbers return bit for bit: they are written with the fewest digits that identify them, and read back
-//! exactly. A model with a non-finite number is refused, since JSON can not hold one.
+//! exactly. A model with a non-finite number is refused, since JSON can not hold one: what is written has been read back.
 
 use crate::{Error, Model, Result};
 use serde::{Deserialize, Serialize};
@@ -35,15 +35,17 @@ pub trait Restore: Model + serde::de::DeserializeOwned + 'static {
 pub struct Restorer {
     kind: &'static str,
     format: u32,
+    module: &'static str,
     restore: fn(&str) -> Result<Box<dyn Model>>,
 }
 
 impl Restorer {
-    /// The entry of model type `M`.
-    pub const fn of<M: Restore>() -> Self {
+    /// The entry of model type `M`, registered in `module`.
+    pub const fn of<M: Restore>(module: &'static str) -> Self {
         Self {
             kind: M::KIND,
             format: M::FORMAT,
+            module,
             restore: |text| {
                 let model: M = serde_json::from_str(text).map_err(|e| Error::Snapshot(e.to_string()))?;
                 model.validate()?;
@@ -63,33 +65,47 @@ macro_rules! restorable {
             const KIND: &'static str = $kind;
             const FORMAT: u32 = $format;
         }
-        $crate::private::inventory::submit! { $crate::snapshot::Restorer::of::<$ty>() }
+        $crate::private::inventory::submit! { $crate::snapshot::Restorer::of::<$ty>(::core::module_path!()) }
     };
 }
 
 restorable!(crate::Factors = "factors", format 1);
 
-fn restorer(kind: &str) -> Option<&'static Restorer> {
-    inventory::iter::<Restorer>.into_iter().find(|r| r.kind == kind)
+/// The entry of that kind, if it is linked in.
+fn restorer(kind: &str) -> Result<Option<&'static Restorer>> {
+    let mut found: Vec<_> = inventory::iter::<Restorer>.into_iter().filter(|r| r.kind == kind).collect();
+    found.sort_by_key(|r| r.module); // the linker's order is unspecified
+    match found[..] {
+        [first, second, ..] => {
+            let (first, second) = (first.module, second.module);
+            Err(Error::Snapshot(format!("two model types are registered as `{kind}`: in {first} and in {second}")))
+        }
+        _ => Ok(found.pop()),
+    }
 }
 
-/// Writes a snapshot.
+/// Writes a snapshot, once its state has been restored on trial.
 ///
 /// # Errors
-/// [`Error::Snapshot`] for a state that is not whole, a model type that is not registered, or a failed write.
+/// [`Error::Snapshot`] for a state that is not whole or can not be restored, a model type that is not registered, or a
+/// failed write.
 pub fn save(model: &dyn Model, provenance: &Provenance, to: impl Write) -> Result<()> {
     #[derive(Serialize)]
     struct Whole<'a> {
         kind: &'static str,
         format: u32,
         provenance: &'a Provenance,
-        state: &'a dyn Model,
+        state: &'a RawValue,
     }
     model.validate()?;
     let kind = model.kind();
-    let format =
-        restorer(kind).ok_or_else(|| Error::Snapshot(format!("model kind `{kind}` is not registered")))?.format;
-    let whole = Whole { kind, format, provenance, state: model };
+    let known = restorer(kind)?.ok_or_else(|| Error::Snapshot(format!("model kind `{kind}` is not registered")))?;
+    let state = serde_json::value::to_raw_value(model).map_err(|e| Error::Snapshot(e.to_string()))?;
+    (known.restore)(state.get()).map_err(|e| match e {
+        Error::Snapshot(why) => Error::Snapshot(format!("a state that can not be restored: {why}")),
+        other => other,
+    })?;
+    let whole = Whole { kind, format: known.format, provenance, state: &state };
     serde_json::to_writer(to, &whole).map_err(|e| Error::Snapshot(e.to_string()))
 }
 
@@ -110,7 +126,7 @@ pub fn load(mut from: impl Read) -> Result<(Box<dyn Model>, Provenance)> {
     let mut text = String::new();
     from.read_to_string(&mut text).map_err(|e| Error::Snapshot(e.to_string()))?;
     let whole: Whole<'_> = serde_json::from_str(&text).map_err(|e| Error::Snapshot(e.to_string()))?;
-    let Some(known) = restorer(&whole.kind) else {
+    let Some(known) = restorer(&whole.kind)? else {
         return Err(Error::Snapshot(format!("model kind `{}` is not linked in", whole.kind)));
     };
     if whole.format != known.format {
@@ -147,6 +163,66 @@ mod tests {
         assert_eq!(provenance.plugin, "als");
         let mut scores = DMatrix::zeros(0, 0);
         assert!(back.score(&[5], &mut scores, &Run::new(0)).is_err());
+    }
+
+    /// A model whose own check does not look at its number.
+    #[derive(Serialize, Deserialize)]
+    struct Careless<const N: usize>(f64);
+
+    impl<const N: usize> Model for Careless<N> {
+        fn kind(&self) -> &'static str {
+            ["careless", "twice", "twice"][N]
+        }
+
+        fn users(&self) -> usize {
+            1
+        }
+
+        fn items(&self) -> usize {
+            1
+        }
+
+        fn output(&self) -> Output {
+            Output::Order
+        }
+
+        fn validate(&self) -> Result<()> {
+            Ok(())
+        }
+
+        fn score(&self, users: &[u32], out: &mut DMatrix<f32>, _: &Run) -> Result<()> {
+            *out = DMatrix::from_element(1, users.len(), self.0 as f32);
+            Ok(())
+        }
+    }
+
+    restorable!(Careless<0> = "careless", format 1);
+    restorable!(Careless<1> = "twice", format 1);
+    mod again {
+        restorable!(super::Careless<2> = "twice", format 1);
+    }
+
+    #[test]
+    fn what_would_not_load_is_not_written() {
+        let mut out = Vec::new();
+        let save = |number, out: &mut Vec<u8>| save(&Careless::<0>(number), &Provenance::default(), out);
+        for sick in [f64::NAN, f64::INFINITY] {
+            let refused = save(sick, &mut out).unwrap_err().to_string();
+            assert!(refused.starts_with("snapshot: a state that can not be restored: invalid type: null"), "{refused}");
+            assert!(out.is_empty());
+        }
+        save(0.5, &mut out).unwrap();
+        assert_eq!(load(&out[..]).unwrap().0.kind(), "careless");
+    }
+
+    #[test]
+    fn a_kind_that_is_registered_twice_is_refused() {
+        let here = "evenhand_core::snapshot::tests";
+        let expected = format!("snapshot: two model types are registered as `twice`: in {here} and in {here}::again");
+        let saved = save(&Careless::<1>(0.5), &Provenance::default(), Vec::new());
+        assert_eq!(saved.unwrap_err().to_string(), expected);
+        let text = text().replace("\"kind\":\"factors\"", "\"kind\":\"twice\"");
+        assert_eq!(load(text.as_bytes()).err().unwrap().to_string(), expected);
     }
 
     /// The first layout ever written must stay readable.

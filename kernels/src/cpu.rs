@@ -2,12 +2,11 @@
 
 use crate::select::{Select, Workspace};
 use crate::tile::{Largest, USERS, pack_items, pack_users, panel_items, scores};
-use evenhand_core::dense::{Dense, check_shapes};
-use evenhand_core::{Compressed, Error, Result, TopK};
+use evenhand_core::dense::{Best, Dense, TopKRows, check_shapes, offer_unseen};
+use evenhand_core::{Compressed, Result, TopK};
 use nalgebra::DMatrix;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Users that one task works on: their factors and candidates stay in the cache while the items stream by.
 pub(crate) const BLOCK: usize = 64;
@@ -57,17 +56,20 @@ impl Dense for Cpu {
         let arch = Arch::new();
         let packed = Packed::new(arch, items);
         let largest_item = arch.dispatch(Largest(items.as_slice()));
-        let largest_user = AtomicU32::new(0);
         let blocks: Vec<_> = top.chunks_mut(BLOCK).into_iter().zip(rows.chunks(BLOCK)).collect();
-        blocks.into_par_iter().for_each_init(
+        let done = blocks.into_par_iter().map_init(
             || (Vec::new(), Workspace::new(k, packed.segment())),
             |(strips, workspace), (out, rows)| {
                 pack_users(users, rows, strips);
-                largest_user.fetch_max(arch.dispatch(Largest(strips)), Ordering::Relaxed);
-                arch.dispatch(Select { packed: &packed, strips, rows, seen, workspace, out });
+                if sure_to_be_finite(arch.dispatch(Largest(strips)), largest_item, items.nrows()) {
+                    arch.dispatch(Select { packed: &packed, strips, rows, seen, workspace, out });
+                    return Ok(());
+                }
+                select_checked(arch, &packed, strips, rows, seen, Best::new(k), out)
             },
         );
-        check_magnitude(largest_user.into_inner(), largest_item, items.nrows())?;
+        // Of several failures the first one counts, however the blocks were scheduled.
+        done.collect::<Vec<_>>().into_iter().collect::<Result<()>>()?;
         Ok(top)
     }
 }
@@ -122,14 +124,33 @@ impl Packed {
     }
 }
 
-/// Refuses factors whose scores could be other than finite, given the bits of their largest magnitudes. With
+/// Whether no score can be other than finite, given the bits of the largest magnitudes of the factors. With
 /// |user| |item| rank below the largest number no sum overflows, so the inner loops need not look.
-fn check_magnitude(user: u32, item: u32, rank: usize) -> Result<()> {
-    let (user, item) = (f32::from_bits(user), f32::from_bits(item));
-    let bound = f64::from(user) * f64::from(item) * rank as f64;
-    if bound.is_nan() || bound > f64::from(f32::MAX) / 2.0 {
-        let what = format!("a score from factors as large as {user:e} (user) and {item:e} (item)");
-        return Err(Error::Diverged { what, step: 0 });
+fn sure_to_be_finite(user: u32, item: u32, rank: usize) -> bool {
+    let bound = f64::from(f32::from_bits(user)) * f64::from(f32::from_bits(item)) * rank as f64;
+    bound <= f64::from(f32::MAX) / 2.0 // false for NaN
+}
+
+/// Selects the best items of a block of users with a look at every score, as the reference does.
+fn select_checked(
+    arch: Arch,
+    packed: &Packed,
+    strips: &[f32],
+    rows: &[u32],
+    seen: Option<&Compressed>,
+    mut best: Best,
+    mut out: TopKRows<'_>,
+) -> Result<()> {
+    let mut tile = packed.tile();
+    let mut scores = vec![0.0; USERS * packed.items];
+    for (s, rows) in rows.chunks(USERS).enumerate() {
+        let strips = packed.strip(strips, s);
+        let scores = &mut scores[..rows.len() * packed.items];
+        arch.dispatch(Scores { packed, strips, tile: &mut tile, out: scores });
+        for (u, (scores, &row)) in scores.chunks_exact(packed.items).zip(rows).enumerate() {
+            offer_unseen(scores, seen.map_or(&[], |s| s.partners(row as usize)), &mut best)?;
+            out.set(s * USERS + u, &mut best);
+        }
     }
     Ok(())
 }
@@ -231,6 +252,41 @@ mod tests {
                     }
                 }
             }
+        }
+    }
+
+    #[test]
+    fn factors_near_the_end_of_the_range_are_as_with_the_reference() {
+        let same = |users: &DMatrix<f32>, items: &DMatrix<f32>, seen: Option<&Compressed>| {
+            let rows: Vec<u32> = (0..users.ncols() as u32).rev().collect();
+            for k in [0, 1, 2, 5] {
+                let [a, b] = [&Reference as &dyn Dense, &Cpu].map(|d| d.top_k(users, &rows, items, seen, k));
+                assert_eq!(a.map_err(|e| e.to_string()), b.map_err(|e| e.to_string()), "k {k}");
+            }
+        };
+        // The largest factors do not meet: 1e30 and 2e30.
+        let users = DMatrix::from_column_slice(2, 1, &[1e30, 0.0]);
+        let items = DMatrix::from_column_slice(2, 2, &[1.0, 1e30, 2.0, 0.0]);
+        same(&users, &items, None);
+        assert_eq!(Cpu.top_k(&users, &[0], &items, None, 2).unwrap().items(0), [1, 0]);
+        // They do: 1e60.
+        same(&users, &users, None);
+        // NaN and infinity do harm where the item is not masked.
+        let mut rows = Rows::default();
+        (0..150).filter(|u| u % 3 > 0).for_each(|user| rows.push(user, 7, 1.0));
+        let some = Interactions::new(150, 50, &rows).unwrap();
+        (0..150).filter(|u| u % 3 == 0).for_each(|user| rows.push(user, 7, 1.0));
+        let all = Interactions::new(150, 50, &rows).unwrap();
+        for odd in [f32::NAN, f32::INFINITY, f32::MAX] {
+            let (mut users, mut items) = (factors(3, 150, false, "u"), factors(3, 50, false, "i"));
+            items[(1, 7)] = odd;
+            for seen in [None, Some(some.by_user()), Some(all.by_user())] {
+                same(&users, &items, seen);
+            }
+            let masked = Cpu.top_k(&users, &[3, 1], &items, Some(all.by_user()), 50).unwrap();
+            assert_eq!(masked.items(0).len(), 49);
+            users[(0, 70)] = odd;
+            same(&users, &items, Some(all.by_user()));
         }
     }
 

@@ -52,20 +52,20 @@ impl Subject<'_> {
     }
 
     /// Predictions between 1 and 5.
-    fn scores(&self) -> DMatrix<f32> {
+    fn scores(&self) -> DMatrix<f64> {
         let mut rng = Streams::new(7).child("contract/scores").rng(0);
         DMatrix::from_fn(self.train.items(), self.train.users(), |_, _| rng.random_range(1.0..5.0))
     }
 
-    fn evaluate(&self, data: &FairnessData<'_>) -> Result<(f64, DMatrix<f32>)> {
+    fn evaluate(&self, data: &FairnessData<'_>, run: &Run) -> Result<(f64, DMatrix<f64>)> {
         // Of another shape and not zero: a loss that adds to what it finds is found out.
-        let mut gradient = DMatrix::from_element(3, 2, f32::NAN);
-        let value = self.descriptor.with_defaults().evaluate(&self.scores(), data, &mut gradient)?;
+        let mut gradient = DMatrix::from_element(3, 2, f64::NAN);
+        let value = self.descriptor.with_defaults().evaluate(&self.scores(), data, &mut gradient, run)?;
         Ok((value, gradient))
     }
 }
 
-fn finite(value: f64, gradient: &DMatrix<f32>) -> Result<(), Stop> {
+fn finite(value: f64, gradient: &DMatrix<f64>) -> Result<(), Stop> {
     ensure(value.is_finite(), || format!("the value is {value}"))?;
     let sick = gradient.iter().position(|g| !g.is_finite());
     sick.map_or(Ok(()), |at| {
@@ -75,20 +75,20 @@ fn finite(value: f64, gradient: &DMatrix<f32>) -> Result<(), Stop> {
 }
 
 fn gradient(s: &Subject<'_>) -> Result<(), Stop> {
-    let (value, gradient) = s.evaluate(&s.data())?;
+    let (value, gradient) = s.evaluate(&s.data(), &Run::new(0))?;
     let (expected, got) = (s.scores().shape(), gradient.shape());
     ensure(got == expected, || format!("the gradient is {got:?}, the scores are {expected:?}"))?;
     finite(value, &gradient)
 }
 
 fn threads(s: &Subject<'_>) -> Result<(), Stop> {
-    let bits = |(value, gradient): (f64, DMatrix<f32>)| {
+    let bits = |(value, gradient): (f64, DMatrix<f64>)| {
         (value.to_bits(), gradient.iter().map(|g| g.to_bits()).collect::<Vec<_>>())
     };
-    let expected = bits(s.evaluate(&s.data())?);
+    let expected = bits(s.evaluate(&s.data(), &Run::new(0))?);
     for threads in [1, 2, 7] {
         let run = Run::new(0).with_threads(threads)?;
-        let got = bits(run.install(|| s.evaluate(&s.data()))?);
+        let got = bits(run.install(|| s.evaluate(&s.data(), &run))?);
         ensure(got == expected, || format!("another value or gradient on {threads} threads"))?;
     }
     Ok(())
@@ -103,7 +103,7 @@ fn empty_group(s: &Subject<'_>) -> Result<(), Stop> {
         [FairnessData { user_groups: &lonely_users, ..usual }, FairnessData { item_groups: &lonely_items, ..usual }];
     for data in cases {
         // A refusal is a fair answer.
-        if let Ok((value, gradient)) = s.evaluate(&data) {
+        if let Ok((value, gradient)) = s.evaluate(&data, &Run::new(0)) {
             finite(value, &gradient)?;
         }
     }
@@ -114,7 +114,8 @@ fn shapes(s: &Subject<'_>) -> Result<(), Stop> {
     let (items, users) = s.scores().shape();
     for (rows, columns) in [(items, users + 1), (items + 1, users), (users, items), (0, 0)] {
         let scores = DMatrix::from_element(rows, columns, 2.0);
-        let refused = s.descriptor.with_defaults().evaluate(&scores, &s.data(), &mut DMatrix::zeros(0, 0)).is_err();
+        let refused =
+            s.descriptor.with_defaults().evaluate(&scores, &s.data(), &mut DMatrix::zeros(0, 0), &Run::new(0)).is_err();
         ensure(refused, || format!("scores of {rows} x {columns} are taken for {items} items and {users} users"))?;
     }
     Ok(())

@@ -4,6 +4,8 @@ use super::outcome::{Check, Outcome, Stop, caught, ensure, run_all};
 use super::recipe;
 use crate::{Dataset, Descriptor, Error, Interactions, Result, Run, Simulator};
 use std::cell::OnceCell;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 /// Checks a simulator with its default parameters.
 pub fn simulator(descriptor: &Descriptor<dyn Simulator>) -> Vec<Outcome> {
@@ -27,16 +29,21 @@ fn checks<'a>() -> Vec<Check<Subject<'a>>> {
         Check("whole", "ids, groups and test rows speak of the same users and items", whole),
         Check("in-scale", "every value is finite and within the scale of the data set", in_scale),
         Check("threads", "the same bits on 1, 2 and 7 threads", threads),
+        Check("cancel", "stops once the run is asked to, while opening or emitting", cancel),
         Check("seed", "the same world for the same seed, another one for another", seed),
     ]
 }
 
 impl Subject<'_> {
     fn emit(&self, seed: u64, threads: usize) -> Result<Dataset, Stop> {
-        let run = Run::new(seed).with_threads(threads)?;
-        match self.descriptor.with_defaults().open(&run)?.dataset() {
+        self.emit_on(&Run::new(seed).with_threads(threads)?)?.map_err(Stop::from)
+    }
+
+    /// The data set or why there is none, where the simulator emits any.
+    fn emit_on(&self, run: &Run) -> Result<crate::Result<Dataset>, Stop> {
+        match self.descriptor.with_defaults().open(run).and_then(|world| world.dataset()) {
             Err(Error::Unsupported { .. }) => Err(Stop::Skipped("does not emit a data set".into())),
-            other => Ok(other?),
+            other => Ok(other),
         }
     }
 
@@ -81,6 +88,15 @@ fn threads(s: &Subject<'_>) -> Result<(), Stop> {
         same(s.dataset()?, &s.emit(SEED, threads)?, &format!("2 and {threads} threads"))?;
     }
     Ok(())
+}
+
+fn cancel(s: &Subject<'_>) -> Result<(), Stop> {
+    let run = Run::new(SEED).with_cancel(Arc::new(AtomicBool::new(true)));
+    match s.emit_on(&run)? {
+        Err(Error::Cancelled) => Ok(()),
+        Err(e) => Err(Stop::Failed(format!("asked to stop, it fails otherwise: {e}"))),
+        Ok(_) => Err(Stop::Failed("asked to stop, it emits a data set".into())),
+    }
 }
 
 fn seed(s: &Subject<'_>) -> Result<(), Stop> {

@@ -117,15 +117,26 @@ pub(super) fn predict(s: &Subject<'_>) -> Result<(), Stop> {
     let (us, is): (Vec<u32>, Vec<u32>) = pairs.iter().copied().unzip();
     let mut got = vec![f32::NAN; pairs.len()];
     model.predict(&us, &is, &mut got, s.run())?;
+    let largest = all.amax();
     for (&(user, item), &got) in pairs.iter().zip(&got) {
         let score = all[(item as usize, user as usize)];
-        ensure(close(score, got), || format!("user {user}, item {item}: score {score}, prediction {got}"))?;
+        ensure(close(score, got, largest), || format!("user {user}, item {item}: score {score}, prediction {got}"))?;
     }
     Ok(())
 }
 
-fn close(a: f32, b: f32) -> bool {
-    (a - b).abs() <= 1e-4 * a.abs().max(1.0)
+/// Equal but for rounding. Terms as large as the largest score may have cancelled out in a small one.
+fn close(a: f32, b: f32, largest: f32) -> bool {
+    (a - b).abs() <= 1e-4 * a.abs().max(0.1 * largest)
+}
+
+/// The best items by score, ties to the lower item. Both zeros are equal.
+fn best(scores: &[f32], hidden: &[u32], k: usize) -> Vec<u32> {
+    let score = |item: u32| scores[item as usize] + 0.0; // the sum of -0 and 0 is 0
+    let mut items: Vec<u32> = (0..scores.len() as u32).filter(|i| !hidden.contains(i)).collect();
+    items.sort_by(|&a, &b| score(b).total_cmp(&score(a)).then(a.cmp(&b)));
+    items.truncate(k);
+    items
 }
 
 pub(super) fn top_k(s: &Subject<'_>) -> Result<(), Stop> {
@@ -133,20 +144,19 @@ pub(super) fn top_k(s: &Subject<'_>) -> Result<(), Stop> {
     // Backwards: place in the batch and user index differ.
     let users: Vec<u32> = everyone(model).into_iter().rev().collect();
     let all = scores(model, &users, run)?;
+    let largest = all.amax();
     for (seen, k) in [(None, K), (None, model.items() + 3), (Some(&s.train), 1), (Some(&s.train), K), (None, 0)] {
         let top = model.top_k(&users, seen, k, run)?;
         ensure(top.len() == users.len(), || format!("lists for {} users, expected {}", top.len(), users.len()))?;
         for (b, &user) in users.iter().enumerate() {
             let column = all.column(b);
             let hidden = seen.map_or(&[][..], |s| s.by_user().partners(user as usize));
-            let mut expected: Vec<u32> = (0..model.items() as u32).filter(|i| !hidden.contains(i)).collect();
-            expected.sort_by(|&a, &b| column[b as usize].total_cmp(&column[a as usize]).then(a.cmp(&b)));
-            expected.truncate(k);
+            let expected = best(column.as_slice(), hidden, k);
             let got = top.items(b);
             ensure(got == expected, || format!("best {k} of user {user}: {got:?}, by scores {expected:?}"))?;
             for (&item, &score) in got.iter().zip(top.scores(b)) {
                 let expected = column[item as usize];
-                ensure(close(expected, score), || format!("user {user}, item {item}: {score}, scored {expected}"))?;
+                ensure(close(expected, score, largest), || format!("user {user}, item {item}: {score}, scored {expected}"))?;
             }
         }
     }
@@ -250,4 +260,23 @@ fn damages(state: &Json, at: &str) -> Vec<Json> {
         changed
     };
     values.into_iter().map(put).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zeros_are_equal_whatever_their_sign() {
+        assert_eq!(best(&[-0.0, 0.0, 1.0, -0.0], &[], 9), [2, 0, 1, 3]);
+        assert_eq!(best(&[-0.0, 0.0, 1.0, 2.0], &[2], 2), [3, 0]);
+    }
+
+    #[test]
+    fn closeness_follows_the_largest_score() {
+        assert!(close(1e-6, 1e-6, 1e-6) && !close(1e-6, 2e-6, 1e-6));
+        assert!(close(0.0, 1e-6, 1.0) && !close(0.0, 1e-4, 1.0));
+        assert!(close(0.5, 10.5, 1e6) && close(1e6, 1e6 + 50.0, 1e6));
+        assert!(!close(f32::NAN, f32::NAN, 1.0));
+    }
 }

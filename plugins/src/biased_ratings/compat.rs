@@ -7,9 +7,10 @@
 
 use super::mt19937::Mt19937;
 use super::{BiasedRatings, Cells, half, value};
+use evenhand_core::{Result, Run};
 
 /// Draws all cells. Sizes have been checked.
-pub(super) fn draw(recipe: &BiasedRatings) -> Cells {
+pub(super) fn draw(recipe: &BiasedRatings, run: &Run) -> Result<Cells> {
     let (users, items) = (recipe.users, recipe.items);
     let (of_a_group, wide) = (users / 2, items / 2);
 
@@ -25,6 +26,7 @@ pub(super) fn draw(recipe: &BiasedRatings) -> Cells {
     for (user_half, item_half) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
         let chance = recipe.observe(user_half, item_half);
         for row in observed.chunks_mut(items).skip(user_half * of_a_group).take(of_a_group) {
+            run.check()?;
             let block = &mut row[item_half * wide..][..wide];
             block.iter_mut().for_each(|cell| *cell = rng.uniform() < chance);
         }
@@ -38,7 +40,7 @@ pub(super) fn draw(recipe: &BiasedRatings) -> Cells {
         let rows = if observed { &mut cells.train } else { &mut cells.test };
         rows.push(user as u32, item as u32, value(level < recipe.like(user_half, item_half)));
     }
-    cells
+    Ok(cells)
 }
 
 fn uniforms(rng: &mut Mt19937, count: usize) -> Vec<f64> {

@@ -68,7 +68,7 @@ impl Simulator for BiasedRatings {
         self.check_together()?;
         let cells = match self.mode {
             Mode::General => general::draw(self, run)?,
-            Mode::SeedCompatible => compat::draw(self),
+            Mode::SeedCompatible => compat::draw(self, run)?,
         };
         Ok(Box::new(Emitted(self.dataset(&cells)?)))
     }
@@ -111,8 +111,9 @@ impl BiasedRatings {
     }
 
     fn check_together(&self) -> Result<()> {
-        let refuse =
-            |field: &str, value: String, range: String| Err(Error::OutOfRange { field: field.into(), value, range });
+        let refuse = |field: &str, value: String, range: String| {
+            Err(Error::OutOfRange { plugin: Some(Self::NAME.into()), field: field.into(), value, range })
+        };
         // Every cell becomes a row, and rows are counted in 32 bits.
         let most = u32::MAX as usize / self.items;
         if self.users > most {
@@ -165,7 +166,8 @@ mod tests {
     }
 
     fn refusal(recipe: BiasedRatings) -> String {
-        recipe.open(&Run::new(0)).err().expect("a refusal").to_string()
+        let error = recipe.open(&Run::new(0)).err().expect("a refusal").to_string();
+        error.strip_prefix("`biased-ratings`: ").expect("the plugin is named").into()
     }
 
     /// Likes and number of the rows in each of the cells MM, MF, FM, FF.
@@ -276,6 +278,9 @@ mod tests {
     fn it_stops_where_asked_to() {
         let cancel = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
         let run = Run::new(0).with_cancel(cancel);
-        assert!(matches!(BiasedRatings::default().open(&run).err(), Some(Error::Cancelled)));
+        for mode in [Mode::General, Mode::SeedCompatible] {
+            let recipe = BiasedRatings { mode, ..Default::default() };
+            assert!(matches!(recipe.open(&run).err(), Some(Error::Cancelled)), "{mode:?}");
+        }
     }
 }

@@ -6,18 +6,18 @@ use crate::*;
 use nalgebra::DMatrix;
 
 /// The mean prediction for the first group of users, squared.
-fn sound(scores: &DMatrix<f32>, data: &FairnessData<'_>, gradient: &mut DMatrix<f32>) -> Result<f64> {
+fn sound(scores: &DMatrix<f64>, data: &FairnessData<'_>, gradient: &mut DMatrix<f64>) -> Result<f64> {
     let (expected, got) = ((data.train.items(), data.train.users()), scores.shape());
     if expected != got {
         return Err(Error::shape("scores", format!("{expected:?}"), format!("{got:?}")));
     }
     let members = data.user_groups.members(0);
     let pairs = (members.len() * scores.nrows()).max(1) as f64;
-    let sum = |u: &u32| scores.column(*u as usize).iter().map(|&s| f64::from(s)).sum::<f64>();
+    let sum = |u: &u32| scores.column(*u as usize).iter().sum::<f64>();
     let mean = members.iter().map(sum).sum::<f64>() / pairs;
     gradient.resize_mut(got.0, got.1, 0.0);
     gradient.fill(0.0);
-    members.iter().for_each(|&u| gradient.column_mut(u as usize).fill((2.0 * mean / pairs) as f32));
+    members.iter().for_each(|&u| gradient.column_mut(u as usize).fill(2.0 * mean / pairs));
     Ok(mean * mean)
 }
 
@@ -27,7 +27,7 @@ macro_rules! losses { ($(
     plugin! { $(#[doc = $doc])+ struct $ty: FairnessLoss = $name {} }
     impl FairnessLoss for $ty {
         fn evaluate(
-            &self, $scores: &DMatrix<f32>, $data: &FairnessData<'_>, $gradient: &mut DMatrix<f32>,
+            &self, $scores: &DMatrix<f64>, $data: &FairnessData<'_>, $gradient: &mut DMatrix<f64>, _: &Run,
         ) -> Result<f64> { $body }
     }
 )* } }
