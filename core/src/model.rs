@@ -338,7 +338,8 @@ mod tests {
         for model in [&Given(scores) as &dyn Model, &factors] {
             let top = model.top_k(&[0, 1], Some(&seen(2, 3)), 2, &run).unwrap();
             assert_eq!((top.items(0), top.items(1)), ([2, 0].as_slice(), [0, 1].as_slice()));
-            let say = |users: &[u32], seen: Option<&Interactions>| model.top_k(users, seen, 2, &run).unwrap_err().to_string();
+            let say =
+                |users: &[u32], seen: Option<&Interactions>| model.top_k(users, seen, 2, &run).unwrap_err().to_string();
             let misfits = [(1, 3, "1 x 3"), (2, 2, "2 x 2"), (2, 4, "2 x 4")];
             for (users, items, got) in misfits {
                 let expected = format!("users x items of the seen: expected 2 x 3, got {got}");

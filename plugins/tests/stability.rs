@@ -14,7 +14,9 @@ fn random() {
     let model = recipe.fit(&Training::new(&train), &run).unwrap();
     let mut scores = DMatrix::zeros(0, 0);
     model.score(&[0, 2], &mut scores, &run).unwrap();
-    assert_eq!(scores.as_slice(), [0.0_f32; 8]);
+    let users_0_and_2 =
+        [0.9417518, 0.60079557, 0.69266623, 0.58077663, 0.46177584, 0.48903865, 0.012204587, 0.097503364];
+    assert_eq!(scores.as_slice(), users_0_and_2);
 }
 
 /// The general mode; the other one is pinned by the golden cases.
@@ -24,6 +26,35 @@ fn biased_ratings() {
     let recipe = Registry::<dyn Simulator>::linked().unwrap().build("biased-ratings", &params).unwrap();
     let data = recipe.open(&Run::new(42)).unwrap().dataset().unwrap();
     let rows = |x: &Interactions| x.iter().map(|(user, item, value)| (user, item, value as i8)).collect::<Vec<_>>();
-    assert_eq!(rows(&data.ratings), []);
-    assert_eq!(rows(data.test.as_ref().unwrap()), []);
+    let train = [
+        (0, 0, -1),
+        (0, 1, -1),
+        (0, 2, -1),
+        (0, 3, -1),
+        (1, 1, 1),
+        (1, 2, 1),
+        (2, 5, -1),
+        (3, 4, 1),
+        (3, 5, -1),
+        (4, 1, -1),
+        (4, 5, 1),
+    ];
+    assert_eq!(rows(&data.ratings), train);
+    let test = [
+        (0, 5, -1),
+        (1, 3, 1),
+        (1, 4, -1),
+        (1, 5, -1),
+        (2, 0, -1),
+        (2, 1, -1),
+        (2, 2, -1),
+        (2, 3, -1),
+        (2, 4, -1),
+        (3, 0, -1),
+        (3, 2, -1),
+        (4, 0, -1),
+        (4, 2, -1),
+        (4, 3, -1),
+    ];
+    assert_eq!(rows(data.test.as_ref().unwrap()), test);
 }

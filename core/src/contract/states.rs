@@ -156,7 +156,9 @@ pub(super) fn top_k(s: &Subject<'_>) -> Result<(), Stop> {
             ensure(got == expected, || format!("best {k} of user {user}: {got:?}, by scores {expected:?}"))?;
             for (&item, &score) in got.iter().zip(top.scores(b)) {
                 let expected = column[item as usize];
-                ensure(close(expected, score, largest), || format!("user {user}, item {item}: {score}, scored {expected}"))?;
+                ensure(close(expected, score, largest), || {
+                    format!("user {user}, item {item}: {score}, scored {expected}")
+                })?;
             }
         }
     }
