@@ -53,7 +53,8 @@ impl Run {
     /// # Errors
     /// [`Error::Device`] where the system refuses to start threads.
     pub fn with_threads(mut self, threads: usize) -> Result<Self> {
-        let built = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+        // A panic in a detached task has been reported by the panic hook; it must not end the process.
+        let built = rayon::ThreadPoolBuilder::new().num_threads(threads).panic_handler(|_| ()).build();
         self.pool = Some(Arc::new(built.map_err(|e| Error::Device(format!("{threads} threads: {e}")))?));
         Ok(self)
     }

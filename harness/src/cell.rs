@@ -7,6 +7,8 @@ use crate::split::Split;
 use evenhand_core::{Dataset, Groups, Interactions};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
+use std::path::Path;
+use std::sync::OnceLock;
 
 /// Raised when the same cell would be measured to another result: then stored cells count no more.
 pub const RESULT_VERSION: u32 = 1;
@@ -23,6 +25,25 @@ pub struct Outcome {
     pub figures: Vec<Figure>,
     /// Wall-clock times of the run that found them.
     pub seconds: Seconds,
+    /// The program that found them: see [`build`]. No part of the identity, or every new build would start anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub build: Option<String>,
+}
+
+/// The BLAKE3 hash of the running program, 16 of its hexadecimal digits; `None` where it can not be read.
+///
+/// A plugin that was changed without a new version number has the same identity, but never the same program.
+pub fn build() -> Option<&'static str> {
+    static BUILD: OnceLock<Option<String>> = OnceLock::new();
+    let read = || {
+        // By its path, the program may be a newer one by now.
+        let running = Path::new("/proc/self/exe");
+        let path = if running.exists() { running.into() } else { std::env::current_exe().ok()? };
+        let mut hash = blake3::Hasher::new();
+        std::io::copy(&mut std::fs::File::open(path).ok()?, &mut hash).ok()?;
+        Some(hash.finalize().to_hex()[..16].to_string())
+    };
+    BUILD.get_or_init(read).as_deref()
 }
 
 /// All that decides a cell's result. Threads, device and labels do not.

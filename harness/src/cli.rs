@@ -82,7 +82,7 @@ Examples:
   evenhand compare mine.toml --set 'eval.k=[10,20]' --set run.als.params.factors=32
   evenhand compare --json | jq '.settings[].figures[] | select(.metric == \"ndcg\")'
 
-To begin an experiment of your own, copy DIR/experiment.toml of a run with --out DIR.
+To begin an experiment of your own, copy DIR/experiment.effective.toml of a run with --out DIR.
 
 A path of --set leads from table to table with dots. A [[run]] is found by its recommender, its label, its place from
 0, or * for all of them. The value is TOML; plain text needs no quotes.";

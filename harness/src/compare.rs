@@ -15,7 +15,7 @@ use crate::load::{self, Description};
 use crate::panics;
 use crate::progress::Progress;
 use crate::protocol::offline;
-use crate::split::{self, Fold, Folds};
+use crate::split::{Division, Fold};
 use crate::store::Store;
 use evenhand_core::{Dataset, Error, Run, Streams};
 use std::collections::HashMap;
@@ -101,12 +101,14 @@ impl Cell {
 pub fn compare(experiment: &Experiment, store: Option<&Store>, host: &Host) -> Result<Comparison, Failure> {
     let base = Run::new(0).with_threads(host.threads).map_err(|e| Failure::Usage(format!("--threads: {e}")))?;
     let base = base.with_dense(dense()).with_cancel(host.cancel.clone());
-    let data = open(&experiment.data, &base, host)?;
+    let (data, remarks) = open(&experiment.data, &base, host)?;
     let work = Work { experiment, digest: cell::digest(&data), data, store, host, base };
     // The division of the first seed tells how many folds there are, also where every cell is found.
     let first = work.divide(experiment.seeds[0])?;
-    let (folds, test_rows) = (first.folds.len(), first.folds[0].test.len());
+    let test_rows = first.fold(0).map_err(Failure::of_data)?.test.len();
+    let folds = first.count();
     let mut warnings = experiment.warnings.clone();
+    warnings.extend(remarks);
     let about = if experiment.seeds.len() > 1 { format!(" (seed {})", experiment.seeds[0]) } else { String::new() };
     warnings.extend(first.warnings.iter().map(|w| format!("{w}{about}")));
 
@@ -119,19 +121,31 @@ pub fn compare(experiment: &Experiment, store: Option<&Store>, host: &Host) -> R
     for &seed in &experiment.seeds {
         let missing = |place: &&Place| place.seed == seed && !ends.contains_key(place);
         if places.iter().any(|place| missing(&place)) && !work.stopped() {
-            let folds = first.take().filter(|_| seed == experiment.seeds[0]).map_or_else(|| work.divide(seed), Ok)?;
-            work.run_seed(seed, &folds, &mut ends)?;
+            let division =
+                first.take().filter(|_| seed == experiment.seeds[0]).map_or_else(|| work.divide(seed), Ok)?;
+            work.run_seed(seed, &division, &mut ends)?;
         }
     }
     host.progress.end();
 
-    let end = |place| Cell { place, end: ends.remove(&place).unwrap_or(CellEnd::Skipped) };
-    let cells: Vec<Cell> = places.into_iter().map(end).collect();
+    let interrupted = places.iter().any(|place| matches!(ends.get(place), None | Some(CellEnd::Skipped)));
+    let mut end = |place| match ends.remove(&place) {
+        // What was to be measured anew and is not: the earlier outcome still stands.
+        None | Some(CellEnd::Skipped) => work.kept(place).map_or(CellEnd::Skipped, CellEnd::Found),
+        Some(end) => end,
+    };
+    let cells: Vec<Cell> = places.into_iter().map(|place| Cell { place, end: end(place) }).collect();
+    let other = |c: &&Cell| matches!(&c.end, CellEnd::Found(outcome) if outcome.build.as_deref() != cell::build());
+    let others = cells.iter().filter(other).count();
+    if others > 0 {
+        let text = format!("{others} cells were found from another build of the program; --fresh measures them anew");
+        host.progress.note(&format!("  warn    {text}"));
+        warnings.push(text);
+    }
     if cells.iter().filter_map(Cell::outcome).any(|o| !o.figures.iter().any(|f| f.metric == "ndcg")) {
         let text = "no test row is relevant to its user, so there are no ranking metrics; see `eval.relevant`";
         warnings.push(format!("{text} (values above {} are liked)", work.data.scale.like_above));
     }
-    let interrupted = cells.iter().any(|c| matches!(c.end, CellEnd::Skipped));
     Ok(Comparison { data: description, digest: work.digest, test_rows, warnings, cells, interrupted })
 }
 
@@ -146,8 +160,8 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    fn divide(&self, seed: u64) -> Result<Folds, Failure> {
-        split::split(&self.data, &self.experiment.split, &Streams::new(seed)).map_err(Failure::of_data)
+    fn divide(&self, seed: u64) -> Result<Division<'_>, Failure> {
+        Division::new(&self.data, &self.experiment.split, &Streams::new(seed)).map_err(Failure::of_data)
     }
 
     fn stopped(&self) -> bool {
@@ -168,15 +182,25 @@ impl Work<'_> {
         places.iter().filter_map(finished).collect()
     }
 
+    /// The outcome of an earlier run, also where cells are measured anew.
+    fn kept(&self, place: Place) -> Option<Outcome> {
+        self.store?.kept(&cell::key(&self.identity(place)))
+    }
+
     /// Runs the cells of one seed that have no end yet.
-    fn run_seed(&self, seed: u64, folds: &Folds, ends: &mut HashMap<Place, CellEnd>) -> Result<(), Failure> {
-        for (at, fold) in folds.folds.iter().enumerate() {
-            for setting in 0..self.experiment.settings.len() {
-                let place = Place { setting, seed, fold: at };
-                if ends.contains_key(&place) || self.stopped() {
-                    continue;
+    fn run_seed(&self, seed: u64, division: &Division<'_>, ends: &mut HashMap<Place, CellEnd>) -> Result<(), Failure> {
+        for at in 0..division.count() {
+            let places = (0..self.experiment.settings.len()).map(|setting| Place { setting, seed, fold: at });
+            let missing: Vec<Place> = places.filter(|place| !ends.contains_key(place)).collect();
+            if missing.is_empty() || self.stopped() {
+                continue;
+            }
+            let fold = division.fold(at).map_err(Failure::of_data)?;
+            for place in missing {
+                if self.stopped() {
+                    break;
                 }
-                let end = self.run(place, fold);
+                let end = self.run(place, &fold);
                 if let (CellEnd::Done(outcome), Some(store)) = (&end, self.store) {
                     store.keep(outcome)?;
                 }
@@ -199,12 +223,20 @@ impl Work<'_> {
             Ok(Ok(measured)) => {
                 let (cell, seconds) = (self.identity(place), measured.seconds);
                 progress.finish(&name, &format!("{:.2} s", seconds.fit + seconds.evaluate), false);
-                return CellEnd::Done(Outcome { key: cell::key(&cell), cell, figures: measured.figures, seconds });
+                let build = self.store.and_then(|_| cell::build()).map(str::to_string);
+                return CellEnd::Done(Outcome {
+                    key: cell::key(&cell),
+                    cell,
+                    figures: measured.figures,
+                    seconds,
+                    build,
+                });
             }
             Ok(Err(Error::Cancelled)) if self.stopped() => return CellEnd::Skipped,
             Ok(Err(error)) => error.to_string(),
             Err(panic) => panic,
         };
+        let reason = if reason.trim().is_empty() { "an error without a message".into() } else { reason };
         progress.finish(&name, &format!("FAILED: {reason}"), true);
         CellEnd::Failed(reason)
     }
@@ -222,20 +254,23 @@ fn places(experiment: &Experiment, folds: usize) -> impl Iterator<Item = Place> 
     (0..experiment.settings.len()).flat_map(of_setting)
 }
 
-/// Loads the data, or has it made.
-fn open(source: &Source, base: &Run, host: &Host) -> Result<Dataset, Failure> {
+/// Loads the data, or has it made; and what was guessed on the way.
+fn open(source: &Source, base: &Run, host: &Host) -> Result<(Dataset, Vec<String>), Failure> {
     let read = || match source {
         Source::Path { path, options } => {
             let (data, notes) = base.install(|| load::load_with_notes(path, options))?;
             host.progress.note(&format!("  read    {notes}"));
-            Ok(data)
+            Ok((data, notes.remarks))
         }
-        Source::Simulator { recipe, seed } => recipe.open(&base.clone().with_seed(*seed).child("data"))?.dataset(),
+        Source::Simulator { recipe, seed } => {
+            let data = recipe.open(&base.clone().with_seed(*seed).child("data"))?.dataset()?;
+            Ok((data, Vec::new()))
+        }
     };
     let data = panics::caught(read).map_err(|panic| Failure::Data(Error::Unusable(panic)))?;
-    let data = data.map_err(Failure::of_data)?;
+    let (data, remarks) = data.map_err(Failure::of_data)?;
     data.check().map_err(Failure::Data)?;
-    Ok(data)
+    Ok((data, remarks))
 }
 
 /// Says on stderr what is about to be compared.

@@ -51,14 +51,21 @@ pub use failure::{End, Failure};
 pub use progress::Progress;
 
 use clap::Parser;
+use std::io::Write;
 use std::process::ExitCode;
 
 /// The command line: reads the arguments of the program, does what they ask, prints what went wrong.
 pub fn main() -> ExitCode {
-    match commands::run(cli::Cli::parse()) {
+    let done = match cli::Cli::try_parse() {
+        Ok(cli) => commands::run(cli),
+        Err(error) if error.use_stderr() => error.exit(),
+        // Asked for help or the version.
+        Err(help) => commands::written(help.print().and_then(|()| std::io::stdout().flush())).map(|()| End::Fine),
+    };
+    match done {
         Ok(end) => end.into(),
         Err(failure) => {
-            progress::say(&format!("error: {failure}"));
+            progress::say(&format!("error: {}", progress::printable(&failure.to_string())));
             ExitCode::from(failure.code())
         }
     }

@@ -2,6 +2,7 @@
 
 use evenhand_core::Observer;
 use indicatif::{ProgressBar, ProgressStyle};
+use std::borrow::Cow;
 use std::io::{IsTerminal, Write, stderr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -75,6 +76,7 @@ impl Progress {
 
     /// A cell is finished, `how` in words; a failed one is told on a terminal too.
     pub fn finish(&self, cell: &str, how: &str, failed: bool) {
+        let how = printable(how);
         let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
         let total = self.total.load(Ordering::Relaxed);
         match &self.way {
@@ -97,6 +99,22 @@ impl Progress {
     }
 }
 
+/// Text of others, safe for a terminal: on one line, and nothing in it moves the cursor, changes colours or the direction
+/// of writing.
+pub(crate) fn printable(text: &str) -> Cow<'_, str> {
+    let unsafe_char = |c: char| {
+        c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    if !text.contains(unsafe_char) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::new();
+    for c in text.chars() {
+        if unsafe_char(c) { out.extend(c.escape_default()) } else { out.push(c) }
+    }
+    Cow::Owned(out)
+}
+
 /// A line on stderr; one that nobody reads any more (`2>&1 | head`) is no reason to panic.
 pub(crate) fn say(text: &str) {
     let _ = writeln!(stderr(), "{text}");
@@ -111,5 +129,16 @@ struct Steps {
 impl Observer for Steps {
     fn progress(&self, done: usize, total: usize) {
         self.bar.set_message(format!("{}  {done}/{total}", self.cell));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::printable;
+
+    #[test]
+    fn control_characters_are_escaped() {
+        assert_eq!(printable("a\u{1b}[2J\nb\u{202e}"), r"a\u{1b}[2J\nb\u{202e}");
+        assert_eq!(printable("é \"plain\" \\"), "é \"plain\" \\");
     }
 }

@@ -1,11 +1,11 @@
 //! The output folder: finished cells and tables, every file written beside and renamed when whole.
 //!
 //! ```text
-//! DIR/experiment.toml   the experiment as it was run, command-line changes included
-//! DIR/cells/KEY.json    one finished cell each; a later run finds it by its key
-//! DIR/results.csv       all numbers, one per row
-//! DIR/timings.csv       how long each cell took; apart, so that equal seeds give equal results.csv byte for byte
-//! DIR/summary.json      means and deviations, failures, what was compared
+//! DIR/experiment.effective.toml   the experiment as it was run, command-line changes included
+//! DIR/cells/KEY.json              one finished cell each; a later run finds it by its key
+//! DIR/results.csv                 all numbers, one per row
+//! DIR/timings.csv                 how long each cell took; apart: equal seeds give equal results.csv byte for byte
+//! DIR/summary.json                means and deviations, failures, what was compared
 //! ```
 
 use crate::cell::Outcome;
@@ -22,19 +22,25 @@ pub struct Store {
 }
 
 impl Store {
-    /// Makes the folder where it is missing and tries to write to it. With `fresh`, finished cells are not looked at.
+    /// Tries to write to the folder, and leaves nothing behind: folders are made with the first file. With `fresh`,
+    /// finished cells are not looked at.
     ///
     /// # Errors
     /// [`Failure::Output`] where it can not be written.
     pub fn open(dir: &Path, fresh: bool) -> Result<Self, Failure> {
         let cells = dir.join("cells");
+        let missing: Vec<&Path> = dir.ancestors().take_while(|p| !p.as_os_str().is_empty() && !p.exists()).collect();
+        let probe = |folder: &Path| new_file(folder).and_then(|mut probe| probe.write_all(b"probe"));
+        let tried = fs::create_dir_all(dir).and_then(|()| probe(dir));
+        // The innermost first; one that somebody else has put something into by now stays.
+        missing.iter().all(|folder| fs::remove_dir(folder).is_ok());
         let refuse = |path: &Path| {
             let path = path.to_path_buf();
             move |source| Failure::Output { path, source }
         };
-        fs::create_dir_all(&cells).map_err(refuse(dir))?;
-        for folder in [dir, &cells] {
-            new_file(folder).and_then(|mut probe| probe.write_all(b"probe")).map_err(refuse(folder))?;
+        tried.map_err(refuse(dir))?;
+        if cells.exists() {
+            probe(&cells).map_err(refuse(&cells))?;
         }
         Ok(Self { dir: dir.into(), fresh })
     }
@@ -46,9 +52,11 @@ impl Store {
 
     /// The finished cell of that key. One that can not be read counts as missing: it is run again.
     pub fn finished(&self, key: &str) -> Option<Outcome> {
-        if self.fresh {
-            return None;
-        }
+        if self.fresh { None } else { self.kept(key) }
+    }
+
+    /// The same, also where cells are measured anew.
+    pub(crate) fn kept(&self, key: &str) -> Option<Outcome> {
         let outcome: Outcome = serde_json::from_slice(&fs::read(self.path(key)).ok()?).ok()?;
         (outcome.key == key).then_some(outcome)
     }
@@ -61,6 +69,11 @@ impl Store {
         let mut text = serde_json::to_vec_pretty(outcome).expect("plain data");
         text.push(b'\n');
         write_whole(&self.path(&outcome.key), &text)
+    }
+
+    /// One of the tables as it is there.
+    pub(crate) fn read(&self, name: &str) -> Option<Vec<u8>> {
+        fs::read(self.dir.join(name)).ok()
     }
 
     /// Writes one of the tables.
@@ -80,6 +93,7 @@ impl Store {
 fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     let folder = path.parent().unwrap_or(Path::new("."));
     let write = || -> io::Result<()> {
+        fs::create_dir_all(folder)?;
         let mut file = new_file(folder)?;
         file.write_all(bytes)?;
         file.as_file().sync_all()?;
@@ -107,7 +121,13 @@ mod tests {
     fn outcome() -> Outcome {
         let figure = Figure { metric: "ndcg".into(), k: Some(10), group: None, value: 0.1 + 0.2, n: 7 };
         let seconds = Seconds { fit: 0.5, evaluate: 1e-9 };
-        Outcome { key: "abc".into(), cell: serde_json::json!({ "seed": 1 }), figures: vec![figure], seconds }
+        Outcome {
+            key: "abc".into(),
+            cell: serde_json::json!({ "seed": 1 }),
+            figures: vec![figure],
+            seconds,
+            build: Some("b".into()),
+        }
     }
 
     #[test]
@@ -141,5 +161,16 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         let refused = Store::open(&file.path().join("below"), false).unwrap_err();
         assert_eq!(refused.code(), 2);
+    }
+
+    #[test]
+    fn folders_are_made_with_the_first_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("a/b"), false).unwrap();
+        assert!(!dir.path().join("a").exists());
+        store.write("results.csv", b"x").unwrap();
+        assert!(!dir.path().join("a/b/cells").exists());
+        Store::open(store.dir(), false).unwrap();
+        assert_eq!(store.read("results.csv").unwrap(), b"x");
     }
 }

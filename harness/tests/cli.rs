@@ -98,7 +98,7 @@ fn a_second_run_finds_what_the_first_has_finished() {
     let first = compare(&[]).ends(0);
     assert!(first.out.contains("(0 found, 8 run)"), "{}", first.out);
     let out = dir.path().join("o");
-    assert_eq!(files(&out), ["cells", "experiment.toml", "results.csv", "summary.json", "timings.csv"]);
+    assert_eq!(files(&out), ["cells", "experiment.effective.toml", "results.csv", "summary.json", "timings.csv"]);
     let results = fs::read(out.join("results.csv")).unwrap();
     assert!(compare(&[]).ends(0).out.contains("(8 found, 0 run)"));
     let cells = files(&out.join("cells"));
@@ -114,8 +114,80 @@ fn a_second_run_finds_what_the_first_has_finished() {
     assert!(compare(&["--set", "data.seed=1"]).ends(0).out.contains("(0 found, 8 run)"));
     // The experiment beside the results gives the same results.
     run(dir.path(), &["compare", "small.toml", "--out", "o", "-q"]).ends(0);
-    let again = run(dir.path(), &["compare", "o/experiment.toml", "--out", "o", "-q"]).ends(0);
+    let again = run(dir.path(), &["compare", "o/experiment.effective.toml", "--out", "o", "-q"]).ends(0);
     assert!(again.out.contains("(8 found, 0 run)"));
+}
+
+#[test]
+fn an_experiment_is_never_written_over() {
+    let dir = folder();
+    let args = ["--set", "run.*.params={}", "--seeds", "0", "--out", ".", "-q"];
+    write(&dir, "experiment.toml", fs::read(dir.path().join("small.toml")).unwrap());
+    let before = fs::read(dir.path().join("experiment.toml")).unwrap();
+    run(dir.path(), &[&["compare", "experiment.toml"], &args[..]].concat()).ends(0);
+    assert_eq!(fs::read(dir.path().join("experiment.toml")).unwrap(), before);
+    let effective = fs::read(dir.path().join("experiment.effective.toml")).unwrap();
+    let said = run(dir.path(), &["compare", "experiment.effective.toml", "--out", ".", "--seeds", "1"]).ends(2);
+    assert!(said.err.contains("--out would write over this experiment"), "{}", said.err);
+    assert_eq!(fs::read(dir.path().join("experiment.effective.toml")).unwrap(), effective);
+}
+
+#[test]
+fn cells_of_another_build_are_told() {
+    let dir = folder();
+    let compare =
+        |more: &[&str]| run(dir.path(), &[&["compare", "small.toml", "--out", "o", "--json"], more].concat()).ends(0);
+    compare(&[]);
+    assert_eq!(compare(&[]).json()["warnings"], serde_json::json!([]));
+    let cells = dir.path().join("o/cells");
+    let cell = cells.join(&files(&cells)[0]);
+    let mut json: serde_json::Value = serde_json::from_slice(&fs::read(&cell).unwrap()).unwrap();
+    json["build"] = "0123456789abcdef".into();
+    fs::write(&cell, json.to_string()).unwrap();
+    let said = compare(&[]);
+    let text = "1 cells were found from another build of the program; --fresh measures them anew";
+    assert_eq!(said.json()["warnings"][0], text);
+    assert!(said.err.contains(text), "{}", said.err);
+    assert_eq!(compare(&["--fresh"]).json()["warnings"], serde_json::json!([]));
+}
+
+#[test]
+fn a_table_that_can_not_be_written_does_not_hide_the_report() {
+    let dir = folder();
+    fs::create_dir_all(dir.path().join("o/results.csv")).unwrap();
+    let said = run(dir.path(), &["compare", "small.toml", "--out", "o", "-q"]).ends(5);
+    assert!(said.out.contains("8 of 8 cells finished"), "{}", said.out);
+    assert!(said.err.starts_with("error: stopped, could not write o/results.csv: "), "{}", said.err);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_lost_answer_is_an_error_but_a_closed_pipe_is_not() {
+    let dir = folder();
+    let binary = Path::new(env!("CARGO_BIN_EXE_evenhand"));
+    for args in [&["list"][..], &["--help"], &["compare", "small.toml", "--out", "o", "-q"]] {
+        let mut command = common::command(binary, dir.path(), args);
+        let full = fs::File::options().write(true).open("/dev/full").unwrap();
+        let said = Said::of(command.stdout(full).output().unwrap()).ends(5);
+        assert!(said.err.starts_with("error: stopped, could not write standard output: "), "{}", said.err);
+    }
+    assert!(dir.path().join("o/results.csv").exists(), "the files are written all the same");
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    Said::of(common::command(binary, dir.path(), &["list"]).stdout(writer).output().unwrap()).ends(0);
+}
+
+#[test]
+fn guesses_about_the_data_are_warnings() {
+    let dir = tempdir().unwrap();
+    let rows: String = (0..600).map(|n| format!("u{},i{},{}\n", n % 30, n * 7 % 41, n % 5 + 1)).collect();
+    write(&dir, "mine.csv", format!("user,item,grade\n{rows}"));
+    let args = ["compare", "--data", "mine.csv", "--seeds", "0", "--json"];
+    let said = run(dir.path(), &args).ends(0);
+    let text = "no rating column among `grade`; every row counts 1; name it with data.columns.rating";
+    assert!(said.json()["warnings"].as_array().unwrap().iter().any(|w| w == text) && said.err.contains(text));
+    let said = run(dir.path(), &[&args[..], &["--set", "data.columns.rating=grade"]].concat()).ends(0);
+    assert!(!said.out.contains("every row counts 1") && said.json()["data"]["scale"]["high"] == 5.0);
 }
 
 #[test]
@@ -132,7 +204,13 @@ fn a_leaking_split_is_warned_of() {
     let rows: String = (0..400).map(|n| format!("{},{},{},{}\n", n % 20, n * 7 % 41, n % 5 + 1, n * n % 397)).collect();
     write(&dir, "mine.csv", format!("user,item,rating,timestamp\n{rows}"));
     let args = ["compare", "--data", "mine.csv", "--set", "split.kind=leave-last-out", "--set", "split.test=0.1"];
-    assert!(run(dir.path(), &args).ends(2).err.contains("unknown key `test`"));
+    let said = run(dir.path(), &args).ends(2);
+    assert!(said.err.contains("unknown key `test`"), "{}", said.err);
+    // The share of the built-in experiment is still there.
+    let said = run(dir.path(), &args[..5]).ends(2);
+    let place =
+        "error: built-in ratings.toml:10:1: unknown key `test`: split `leave-last-out` takes no key but `kind`; ";
+    assert_eq!(said.err.trim_end(), format!("{place}write --set split={{kind='leave-last-out'}}"));
     let args = ["compare", "--data", "mine.csv", "--set", "split={kind='leave-last-out'}", "--seeds", "0", "-q"];
     assert!(run(dir.path(), &args).ends(0).out.contains("models learn from their future"));
 }
@@ -171,6 +249,8 @@ fn bad_data_ends_with_3_and_a_place() {
     write(&dir, "one.csv", "1,1,1\n1,2,5\n");
     assert!(compare("one.csv").ends(3).err.contains("user"));
     assert_eq!(run(dir.path(), &["data", "describe", "none"]).ends(3).out, "");
+    run(dir.path(), &["compare", "--data", "bad.csv", "--out", "left/over"]).ends(3);
+    assert!(!dir.path().join("left").exists(), "nothing is left behind");
 }
 
 #[test]

@@ -5,8 +5,9 @@ mod common;
 
 use common::{Said, files, write_experiment};
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 use tempfile::tempdir;
@@ -108,6 +109,16 @@ fn a_plugin_that_fails_is_a_row_and_the_rest_goes_on() {
 }
 
 #[test]
+fn what_plugins_say_is_safe_for_a_terminal() {
+    let dir = tempdir().unwrap();
+    write_experiment(dir.path(), "[[run]]\nrecommender = 'mumbles'\nparams = { aloud = [true, false] }\n");
+    let said = run(dir.path(), &["compare", "small.toml"]).ends(1);
+    assert!(said.out.contains("aloud=true, seed 0, fold 0: \\u{1b}[2Jgone\n"), "{}", said.out);
+    assert!(said.out.contains("aloud=false, seed 0, fold 0: an error without a message\n"), "{}", said.out);
+    assert!(!said.out.contains('\u{1b}') && !said.err.contains('\u{1b}'), "{}", said.err);
+}
+
+#[test]
 fn the_contract_kit_runs_on_it() {
     let dir = tempdir().unwrap();
     let said = run(dir.path(), &["check", "panics"]).ends(1);
@@ -123,7 +134,7 @@ fn an_interrupted_comparison_is_resumed() {
     write_experiment(dir.path(), "[[run]]\nrecommender = 'slow'\nparams = { steps = [1, 300] }\n");
     let args = ["compare", "small.toml", "--out", "o"];
     let mut command = common::command(binary(), dir.path(), &args);
-    let child = command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let cells = dir.path().join("o/cells");
     let start = Instant::now();
     let finished = |cells: &Path| cells.is_dir() && files(cells).iter().any(|f| f.ends_with(".json"));
@@ -138,4 +149,33 @@ fn an_interrupted_comparison_is_resumed() {
     assert!(fs::read_to_string(dir.path().join("o/results.csv")).unwrap().contains(",slow,"));
     let again = run(dir.path(), &["compare", "small.toml", "--out", "o", "--set", "run.0.params.steps=1"]).ends(0);
     assert!(again.out.contains("2 of 2 cells finished (1 found, 1 run)"), "{}", again.out);
+}
+
+/// What a complete run has written is not replaced by less.
+#[cfg(unix)]
+#[test]
+fn an_interrupted_fresh_run_keeps_the_tables_whole() {
+    let dir = tempdir().unwrap();
+    write_experiment(dir.path(), "[[run]]\nrecommender = 'slow'\nparams = { steps = 20 }\n");
+    let args = ["compare", "small.toml", "--out", "o"];
+    run(dir.path(), &args).ends(0);
+    let results = || fs::read_to_string(dir.path().join("o/results.csv")).unwrap();
+    let whole = results();
+    let interrupted = |more: &[&str]| {
+        let mut command = common::command(binary(), dir.path(), &[&args[..], more].concat());
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        // Said before the first cell, and after signals are listened to.
+        let told = BufReader::new(child.stderr.take().unwrap());
+        let mut told = told.lines().map_while(Result::ok).skip_while(|line| !line.contains("  plan  "));
+        assert!(told.next().is_some());
+        assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+        Said::of(child.wait_with_output().unwrap()).ends(130)
+    };
+    let said = interrupted(&["--fresh"]);
+    assert!(said.out.contains("2 of 2 cells finished (2 found, 0 run), interrupted"), "{}", said.out);
+    assert_eq!(results(), whole);
+    // Another experiment in the same folder, which has nothing yet.
+    let said = interrupted(&["--set", "run.0.params.steps=30"]);
+    assert!(said.out.contains("hold more and are left as they are"), "{}", said.out);
+    assert_eq!(results(), whole);
 }

@@ -5,6 +5,7 @@ use crate::catalog;
 use crate::cli;
 use crate::failure::{End, Failure};
 use crate::panics;
+use crate::progress::printable;
 use evenhand_core::contract::{self, Outcome, Stop};
 use evenhand_core::{Descriptor, FairnessLoss, GroupRegressor, Kinded, Policy, Recommender, Registry, Simulator};
 use serde_json::json;
@@ -30,13 +31,13 @@ pub(super) fn run(args: &cli::Check) -> Result<End, Failure> {
         } else {
             // One plugin at a time: some checks take seconds.
             let lines: Vec<String> = outcomes.iter().map(|o| format!("  {}\n", line(o))).collect();
-            print(&format!("{kind}/{name}\n{}", lines.concat()));
+            print(&format!("{kind}/{name}\n{}", lines.concat()))?;
         }
     }
     if args.json {
-        print_json(&answers);
+        print_json(&answers)?;
     } else {
-        print(&format!("{} of {total} checks failed\n", failed));
+        print(&format!("{} of {total} checks failed\n", failed))?;
     }
     Ok(if failed > 0 { End::SomeFailed } else { End::Fine })
 }
@@ -67,7 +68,7 @@ fn line(outcome: &Outcome) -> String {
     match &outcome.result {
         Ok(()) => format!("ok      {check}"),
         Err(Stop::Skipped(why)) => format!("skipped {check}: {why}"),
-        Err(Stop::Failed(why)) => format!("FAILED  {check} ({about}): {why}"),
+        Err(Stop::Failed(why)) => format!("FAILED  {check} ({about}): {}", printable(why)),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{json_text, print};
 use crate::cli;
-use crate::compare::{Host, compare};
+use crate::compare::{Comparison, Host, compare};
 use crate::experiment::{Experiment, Overrides};
 use crate::failure::{End, Failure};
 use crate::interrupt;
@@ -13,8 +13,12 @@ use std::path::Path;
 use std::time::Instant;
 
 /// What is compared when no experiment is named: on simulated data, or on the data of `--data`.
-const SIMULATED: (&str, &str) = ("default.toml", include_str!("../../experiments/default.toml"));
-const RATINGS: (&str, &str) = ("ratings.toml", include_str!("../../experiments/ratings.toml"));
+const SIMULATED: (&str, &str) = ("built-in default.toml", include_str!("../../experiments/default.toml"));
+const RATINGS: (&str, &str) = ("built-in ratings.toml", include_str!("../../experiments/ratings.toml"));
+/// The experiment as it was run. A name of its own: `experiment.toml` may be the user's.
+const EFFECTIVE: &str = "experiment.effective.toml";
+/// All numbers.
+const RESULTS: &str = "results.csv";
 
 pub(super) fn run(args: &cli::Compare) -> Result<End, Failure> {
     let start = Instant::now();
@@ -27,25 +31,23 @@ pub(super) fn run(args: &cli::Compare) -> Result<End, Failure> {
             Experiment::parse(name, text, Path::new(""), &overrides)?
         }
     };
+    if let (Some(dir), Some(path)) = (&args.out, &args.experiment) {
+        spare(path, &dir.join(EFFECTIVE), &experiment)?;
+    }
     let store = args.out.as_deref().map(|dir| Store::open(dir, args.fresh)).transpose()?;
     let progress = if args.quiet { Progress::silent() } else { Progress::stderr() };
     let host = Host { threads: args.threads.into(), cancel: interrupt::flag(), progress };
     let comparison = compare(&experiment, store.as_ref(), &host)?;
     let summary = Summary::new(&experiment, &comparison);
+    // Shown first: a disk that is full by now must not hide what was found; nor does a lost reader prevent the files.
+    let shown = print(&if args.json { json_text(&summary) } else { terminal(&summary) });
     if let Some(store) = &store {
-        store.write("experiment.toml", experiment.effective.as_bytes())?;
-        store.write("results.csv", &results_csv(&experiment, &comparison))?;
-        store.write("timings.csv", &timings_csv(&experiment, &comparison))?;
-        store.write("summary.json", json_text(&summary).as_bytes())?;
-    }
-    if args.json {
-        print(&json_text(&summary));
-    } else {
-        print(&terminal(&summary));
-        if let Some(store) = &store {
-            print(&format!("results in {}: results.csv, timings.csv, summary.json\n", store.dir().display()));
+        let said = write(store, &experiment, &comparison, &summary)?;
+        if !args.json {
+            print(&said)?;
         }
     }
+    shown?;
     host.progress.note(&format!("  took    {:.1} s", start.elapsed().as_secs_f64()));
     Ok(if comparison.interrupted {
         End::Interrupted
@@ -54,4 +56,35 @@ pub(super) fn run(args: &cli::Compare) -> Result<End, Failure> {
     } else {
         End::Fine
     })
+}
+
+/// Writes the files beside the cells; what to say about them.
+fn write(
+    store: &Store,
+    experiment: &Experiment,
+    comparison: &Comparison,
+    summary: &Summary,
+) -> Result<String, Failure> {
+    let dir = store.dir().display();
+    let results = results_csv(experiment, comparison);
+    let lines = |bytes: &[u8]| bytes.iter().filter(|&&b| b == b'\n').count();
+    if comparison.interrupted && store.read(RESULTS).is_some_and(|there| lines(&there) > lines(&results)) {
+        return Ok(format!("interrupted: the tables in {dir} hold more and are left as they are\n"));
+    }
+    store.write(EFFECTIVE, experiment.effective.as_bytes())?;
+    store.write(RESULTS, &results)?;
+    store.write("timings.csv", &timings_csv(experiment, comparison))?;
+    store.write("summary.json", json_text(summary).as_bytes())?;
+    Ok(format!("results in {dir}: {RESULTS}, timings.csv, summary.json\n"))
+}
+
+/// Refuses to write the effective experiment over the experiment that was given, unless they say the same.
+fn spare(given: &Path, effective: &Path, experiment: &Experiment) -> Result<(), Failure> {
+    let same = given.canonicalize().ok().zip(effective.canonicalize().ok()).is_some_and(|(a, b)| a == b);
+    if same && std::fs::read_to_string(given).is_ok_and(|text| text != experiment.effective) {
+        let given = given.display();
+        let text = format!("{given}: --out would write over this experiment; copy it, or give another folder to --out");
+        return Err(Failure::Usage(text));
+    }
+    Ok(())
 }

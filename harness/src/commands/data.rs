@@ -9,9 +9,9 @@ pub(super) fn run(args: &cli::DataDescribe) -> Result<End, Failure> {
     let (data, notes) = load::load_with_notes(&args.path, &Options::default()).map_err(Failure::of_data)?;
     let description = load::describe(&data);
     if args.json {
-        print_json(&serde_json::json!({ "data": description, "notes": notes }));
+        print_json(&serde_json::json!({ "data": description, "notes": notes }))?;
     } else {
-        print(&format!("{description}{notes}\n"));
+        print(&format!("{description}{notes}\n"))?;
     }
     Ok(End::Fine)
 }

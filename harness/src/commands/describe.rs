@@ -11,11 +11,11 @@ pub(super) fn run(args: &cli::Describe) -> Result<End, Failure> {
     let entries = catalog::all().map_err(Failure::Plugin)?;
     let found = catalog::named(&entries, &args.name).map_err(Failure::Plugin)?;
     if !args.schema {
-        print(&found.into_iter().map(text).collect::<Vec<_>>().join("\n"));
+        print(&found.into_iter().map(text).collect::<Vec<_>>().join("\n"))?;
         return Ok(End::Fine);
     }
     match found.as_slice() {
-        [one] => print_json(&one.schema),
+        [one] => print_json(&one.schema)?,
         several => {
             let names: Vec<String> = several.iter().map(|e| format!("{}/{}", e.kind, e.name)).collect();
             return Err(Failure::Usage(format!("several plugins of that name; write one of {}", names.join(", "))));

@@ -5,6 +5,7 @@ use crate::catalog::{self, Entry, KINDS};
 use crate::cli;
 use crate::failure::{End, Failure};
 use crate::report::new_table;
+use comfy_table::ColumnConstraint;
 use evenhand_core::nearest;
 use std::collections::BTreeSet;
 
@@ -13,11 +14,11 @@ pub(super) fn run(args: &cli::List) -> Result<End, Failure> {
     let mut entries = catalog::all().map_err(Failure::Plugin)?;
     entries.retain(|e| kind.is_none_or(|k| k == e.kind));
     if args.json {
-        print_json(&entries.iter().map(Entry::json).collect::<Vec<_>>());
+        print_json(&entries.iter().map(Entry::json).collect::<Vec<_>>())?;
         return Ok(End::Fine);
     }
     if entries.is_empty() {
-        print(&format!("no {} is linked in\n", kind.unwrap_or("plugin")));
+        print(&format!("no {} is linked in\n", kind.unwrap_or("plugin")))?;
         return Ok(End::Fine);
     }
     let mut table = new_table();
@@ -25,7 +26,11 @@ pub(super) fn run(args: &cli::List) -> Result<End, Failure> {
     for e in &entries {
         table.add_row([e.kind.into(), e.name.into(), e.line(), format!("{} {}", e.origin.package, e.origin.version)]);
     }
-    print(&format!("{table}\n"));
+    // Names are never cut; the description is wrapped.
+    table.column_iter_mut().take(2).for_each(|names| {
+        names.set_constraint(ColumnConstraint::ContentWidth);
+    });
+    print(&format!("{table}\n"))?;
     Ok(End::Fine)
 }
 

@@ -9,7 +9,7 @@ mod list;
 use crate::cli::{Cli, Command, Data};
 use crate::failure::{End, Failure};
 use serde::Serialize;
-use std::io::{Write, stdout};
+use std::io::{self, Write, stdout};
 
 /// Does what the arguments ask.
 pub(crate) fn run(cli: Cli) -> Result<End, Failure> {
@@ -22,15 +22,25 @@ pub(crate) fn run(cli: Cli) -> Result<End, Failure> {
     }
 }
 
-/// Prints an answer. A reader that has seen enough (`| head`) is no error.
-fn print(text: &str) {
+/// Prints an answer.
+fn print(text: &str) -> Result<(), Failure> {
     let mut out = stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    written(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
+}
+
+/// What became of writing to stdout. A reader that has seen enough (`| head`) is no error; a full disk is.
+pub(crate) fn written(result: io::Result<()>) -> Result<(), Failure> {
+    match result {
+        Err(source) if source.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::Write { path: "standard output".into(), source })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Prints an answer as JSON.
-fn print_json(answer: &impl Serialize) {
-    print(&json_text(answer));
+fn print_json(answer: &impl Serialize) -> Result<(), Failure> {
+    print(&json_text(answer))
 }
 
 fn json_text(answer: &impl Serialize) -> String {

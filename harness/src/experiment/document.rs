@@ -16,6 +16,12 @@ pub(super) type Value<'t> = Spanned<DeValue<'t>>;
 /// Places from here on are not in the file but on the command line: the n-th change.
 const COMMAND_LINE: usize = usize::MAX / 2;
 
+/// No path to a value is longer than this.
+const DEEPEST: usize = 32;
+
+/// Characters of a change that messages repeat.
+const LONGEST: usize = 200;
+
 /// An experiment file, parsed but not yet understood.
 #[derive(Debug)]
 pub(super) struct Document<'t> {
@@ -59,13 +65,18 @@ impl<'t> Document<'t> {
         if segments.iter().any(|s| s.is_empty()) {
             return Err(self.error(here, format!("`{path}`, expected a path such as `eval.k`")));
         }
+        if segments.len() > DEEPEST {
+            return Err(self.error(here, format!("a path of {} keys, expected at most {DEEPEST}", segments.len())));
+        }
         put(&mut self.root, &segments, value, &here).map_err(|reason| self.error(here, reason))
     }
 
     /// Where `span` begins, for people.
     pub(super) fn place(&self, span: &Range<usize>) -> String {
         if span.start >= COMMAND_LINE {
-            return self.changes[span.start - COMMAND_LINE].clone();
+            let change = &self.changes[span.start - COMMAND_LINE];
+            let short: String = change.chars().take(LONGEST).collect();
+            return if short.len() < change.len() { short + "..." } else { short };
         }
         let before = &self.text.as_bytes()[..span.start.min(self.text.len())];
         let line_start = before.iter().rposition(|&b| b == b'\n').map_or(0, |at| at + 1);
@@ -90,16 +101,18 @@ impl<'t> Document<'t> {
         self.error(span, format!("unknown key `{key}`{hint}; known: {}", known.join(", ")))
     }
 
-    /// Reads a whole table as `T`. `others` are keys that were taken out of it before.
+    /// Reads the whole table called `what` as `T`. `others` are keys that were taken out of it before.
     pub(super) fn read<T: DeserializeOwned>(
         &self,
         table: Table<'_>,
         span: Range<usize>,
+        what: &str,
         others: &[&str],
     ) -> Result<T, Failure> {
         let keys: Vec<_> = table.keys().map(|key| (key.get_ref().to_string(), key.span())).collect();
         let source = toml::de::Deserializer::from(Spanned::new(span.clone(), table));
-        T::deserialize(source).map_err(|e| {
+        serde_path_to_error::deserialize(source).map_err(|e| {
+            let (path, e) = (e.path().to_string(), e.into_inner());
             let reason = e.message().trim();
             // serde words it: unknown field `it`, expected one of `a`, `b`
             let quoted: Vec<&str> = reason.split('`').skip(1).step_by(2).collect();
@@ -116,7 +129,7 @@ impl<'t> Document<'t> {
                     let hint = hint.map_or_else(String::new, |n| format!(" (did you mean `{n}`?)"));
                     self.error(span, format!("{reason}{hint}"))
                 }
-                _ => self.error(span, reason),
+                _ => self.error(span, format!("`{}`: {}", join(what, &path), in_words(reason))),
             }
         })
     }
@@ -127,6 +140,36 @@ impl<'t> Document<'t> {
         let table = toml::Table::deserialize(source).map_err(|e| self.error(e.span().unwrap_or(0..0), e.message()))?;
         toml::to_string_pretty(&table).map_err(|e| self.error(0..0, e.to_string()))
     }
+}
+
+/// The path to a value below a table; that of the table itself is a dot.
+fn join(table: &str, path: &str) -> String {
+    if matches!(path, "." | "") { table.into() } else { format!("{table}.{path}") }
+}
+
+/// What serde says, without the names of Rust's types.
+fn in_words(reason: &str) -> String {
+    let wrong = reason.strip_prefix("invalid type: ").or_else(|| reason.strip_prefix("invalid value: "));
+    let Some((got, expected)) = wrong.and_then(|w| w.rsplit_once(", expected ")) else {
+        return reason.replacen("missing field", "missing", 1);
+    };
+    let expected = match expected {
+        "f32" | "f64" => "a number",
+        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number from 0",
+        "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number",
+        "a sequence" => "a list",
+        "a string" | "path string" => "text",
+        "a boolean" => "true or false",
+        "a map" => "a table",
+        other if other.starts_with("struct ") => "a table",
+        other => other,
+    };
+    let got = match got {
+        "sequence" => "a list".into(),
+        "map" => "a table".into(),
+        other => other.replacen("string ", "text ", 1).replacen("integer ", "", 1).replacen("floating point ", "", 1),
+    };
+    format!("expected {expected}, not {got}")
 }
 
 /// A value on its own, all of it at one place. What is no TOML is text: `name=trial` needs no quotes.
@@ -167,6 +210,9 @@ fn put<'t>(table: &mut Table<'t>, path: &[&str], value: Value<'t>, here: &Range<
         Some(DeValue::Table(inner)) => put(inner, rest, value, here),
         Some(DeValue::Array(entries)) => {
             let (which, rest) = rest.split_first().expect("not empty");
+            if !entries.iter().all(|e| e.get_ref().is_table()) {
+                return Err(format!("`{key}` is a list of values, which can only be set as a whole: {key}=[...]"));
+            }
             let all = 0..entries.len();
             let chosen: Vec<usize> = all.filter(|&n| selects(which, n, entries[n].get_ref())).collect();
             if chosen.is_empty() {

@@ -26,6 +26,7 @@
 //! An array where a parameter is a single value is an axis of a grid: the run above has two settings. A parameter that
 //! is a list itself takes an array of arrays as an axis. The parameters of a nested plugin may be axes too. The order is
 //! that of the file, the first axis slowest. Two settings with the same effective parameters are one; a warning says so.
+//! Two settings with the same label are an error.
 //!
 //! An unknown key, a wrong name or value is an error with its place and the nearest key or name that exists.
 
@@ -170,23 +171,24 @@ impl Experiment {
     /// [`Failure::Experiment`] with the place of the first fault, [`Failure::Plugin`] where the registry is broken.
     pub fn parse(name: &str, text: &str, folder: &Path, overrides: &Overrides) -> Result<Self, Failure> {
         let mut document = Document::parse(name, text)?;
-        let given = apply(&mut document, overrides)?;
+        let mut warnings = Vec::new();
+        let given = apply(&mut document, overrides, &mut warnings)?;
         let catalog = catalog::all().map_err(Failure::Plugin)?;
-        let mut reader = Reader { document: &document, catalog: &catalog, folder, warnings: Vec::new() };
+        let mut reader = Reader { document: &document, catalog: &catalog, folder, warnings };
         let mut parts = Parts::default();
-        let mut effective_data = None;
+        let mut paths = Vec::new();
         for (key, value) in document.root.clone() {
             let span = value.span();
             match key.get_ref().as_ref() {
                 "name" => parts.name = Some(reader.text(&value, "name")?),
                 "seeds" => parts.seeds = Some(reader.seeds(&value)?),
                 "data" => {
-                    let (source, path) = reader.source(reader.table(value, "data")?, span)?;
-                    effective_data = path;
+                    let source = reader.source(reader.table(value, "data")?, span)?;
+                    paths = absolute(&source);
                     parts.data = Some(source);
                 }
                 "split" => parts.split = Some(reader.split(reader.table(value, "split")?, span)?),
-                "eval" => parts.eval = Some(document.read(reader.table(value, "eval")?, span, &[])?),
+                "eval" => parts.eval = Some(document.read(reader.table(value, "eval")?, span, "eval", &[])?),
                 "run" => parts.settings = Some(reader.settings(value)?),
                 other => return Err(document.unknown_key(key.span(), other, &KEYS)),
             }
@@ -195,9 +197,9 @@ impl Experiment {
         let settings = parts.settings.ok_or_else(|| missing("`[[run]]`: nothing to compare"))?;
         let data = parts.data.ok_or_else(|| missing("`[data]`: nothing to compare on"))?;
         let warnings = reader.warnings;
-        if let Some(path) = effective_data {
+        for (key, path) in paths {
             // As it was resolved: the copy beside the results lies in another folder.
-            document.set_text("data.path", path, String::new())?;
+            document.set_text(key, path, String::new())?;
         }
         Ok(Self {
             name: parts.name.unwrap_or_else(|| "comparison".into()),
@@ -226,12 +228,33 @@ struct Parts {
     settings: Option<Vec<Setting>>,
 }
 
+/// The paths of a data source as they hold in every folder, with their keys. One that is no Unicode stays as given.
+fn absolute(source: &Source) -> Vec<(&'static str, String)> {
+    let Source::Path { path, options } = source else { return Vec::new() };
+    let test = options.test.as_deref().map(|test| load::beside(path, test));
+    let paths = [("data.path", Some(path.clone())), ("data.test", test)];
+    let text = |path: PathBuf| std::path::absolute(&path).unwrap_or(path).into_os_string().into_string().ok();
+    paths.into_iter().filter_map(|(key, path)| Some((key, text(path?)?))).collect()
+}
+
 /// Works the command line's changes into the document; returns them as text.
-fn apply<'t>(document: &mut Document<'t>, overrides: &'t Overrides) -> Result<Vec<String>, Failure> {
+fn apply<'t>(
+    document: &mut Document<'t>,
+    overrides: &'t Overrides,
+    warnings: &mut Vec<String>,
+) -> Result<Vec<String>, Failure> {
     let mut given = Vec::new();
     if let Some(path) = &overrides.data {
         let path = path.to_str().ok_or_else(|| Failure::Usage(format!("--data {}: not UTF-8", path.display())))?;
-        document.root.remove("data");
+        let former = document.root.remove("data").map(toml::Spanned::into_inner);
+        if let Some(toml::de::DeValue::Table(former)) = former {
+            let lost: Vec<String> =
+                former.keys().map(|k| k.get_ref()).filter(|k| *k != "path").map(|k| format!("`{k}`")).collect();
+            if former.contains_key("path") && !lost.is_empty() {
+                let text = "--data takes the place of the whole [data] table, so these no longer hold";
+                warnings.push(format!("{text}: {}; repeat what fits with --set data.KEY=VALUE", lost.join(", ")));
+            }
+        }
         let origin = format!("--data {path}");
         document.set_text("data.path", path.into(), origin.clone())?;
         given.push(origin);

@@ -25,10 +25,6 @@ pub(super) fn build<T: Kinded + ?Sized>(
         let top = field.map(|f| f.split(['.', '[']).next().unwrap_or(f));
         let found = top.and_then(|top| table.iter().find(|(key, _)| key.get_ref() == top));
         let span = found.map_or(name.span(), |(key, value)| if at_key { key.span() } else { value.span() });
-        let reason = match &error {
-            Error::OutOfRange { .. } => format!("`{}`: {error}", name.get_ref()),
-            other => other.to_string(),
-        };
-        document.error(span, reason)
+        document.error(span, error.to_string())
     })
 }

@@ -8,8 +8,8 @@ use crate::failure::Failure;
 use crate::load;
 use crate::split::Split;
 use evenhand_core::params::parameters;
-use evenhand_core::{Kinded, Recommender, Simulator};
-use serde_json::Value as Json;
+use evenhand_core::{Kinded, Recommender, Simulator, nearest};
+use serde_json::{Value as Json, json};
 use std::ops::Range;
 use std::path::Path;
 use toml::Spanned;
@@ -54,8 +54,8 @@ impl<'t> Reader<'_, 't> {
         number.ok_or_else(|| self.document.error(value.span(), format!("`{what}` must be a whole number from 0")))
     }
 
-    /// The data source, and the resolved path where it is a path.
-    pub(super) fn source(&self, mut table: Table<'_>, span: Range<usize>) -> Result<(Source, Option<String>), Failure> {
+    /// The data source.
+    pub(super) fn source(&self, mut table: Table<'_>, span: Range<usize>) -> Result<Source, Failure> {
         let known = ["path", "simulator", "seed"];
         match (table.remove("path"), table.remove("simulator")) {
             (Some(path), None) => {
@@ -63,9 +63,8 @@ impl<'t> Reader<'_, 't> {
                 // What is typed on the command line is relative to where it is typed.
                 let relative = if self.document.is_change(&path.span()) { Path::new("") } else { self.folder };
                 let path = relative.join(text);
-                let options = Box::new(self.document.read(table, span, &known)?);
-                let absolute = std::path::absolute(&path).unwrap_or_else(|_| path.clone());
-                Ok((Source::Path { path, options }, absolute.to_str().map(str::to_string)))
+                let options = Box::new(self.document.read(table, span, "data", &known)?);
+                Ok(Source::Path { path, options })
             }
             (None, Some(simulator)) => {
                 let seed = table.remove("seed").map(|v| self.whole(&v, "data.seed")).transpose()?.unwrap_or(0);
@@ -76,14 +75,14 @@ impl<'t> Reader<'_, 't> {
                     );
                     return Err(self.document.error(key.span(), text));
                 }
-                Ok((Source::Simulator { recipe: self.simulator(&simulator)?, seed }, None))
+                Ok(Source::Simulator { recipe: self.simulator(&simulator)?, seed })
             }
             (Some(_), Some(simulator)) => {
                 Err(self.document.error(simulator.span(), "`path` and `simulator` given, expected one of them"))
             }
             (None, None) => {
                 // A slip in the key is likelier than its absence.
-                self.document.read::<load::Options>(table, span.clone(), &known)?;
+                self.document.read::<load::Options>(table, span.clone(), "data", &known)?;
                 Err(self.document.error(span, "`[data]` without `path` or `simulator`"))
             }
         }
@@ -105,16 +104,47 @@ impl<'t> Reader<'_, 't> {
         plugin::build(self.document, &name, &table, &json)
     }
 
-    pub(super) fn split(&self, table: Table<'_>, span: Range<usize>) -> Result<Split, Failure> {
-        let keys: Vec<_> = table.keys().cloned().collect();
-        let split: Split = self.document.read(table, span.clone(), &[])?;
-        let json = serde_json::to_value(&split).expect("plain data");
-        let known: Vec<&str> = json.as_object().into_iter().flatten().map(|(key, _)| key.as_str()).collect();
-        // A rule without parameters reads no key at all: what it left over is found here.
-        if let Some(key) = keys.iter().find(|key| !known.contains(&key.get_ref().as_ref())) {
-            return Err(self.document.unknown_key(key.span(), key.get_ref(), &known));
+    /// Key by key: serde reads a tagged table from a copy that knows no places.
+    pub(super) fn split(&self, mut table: Table<'_>, span: Range<usize>) -> Result<Split, Failure> {
+        let kind = table.remove("kind");
+        let kind = kind.ok_or_else(|| self.document.error(span, "`[split]` without `kind`, e.g. kind = \"random\""))?;
+        let name = self.text(&kind, "split.kind")?;
+        let plain: Split = serde_json::from_value(json!({ "kind": name })).map_err(|e| {
+            let text = e.to_string();
+            // serde words it: unknown variant `it`, expected one of `a`, `b`
+            let known: Vec<&str> = text.split('`').skip(1).step_by(2).skip(1).collect();
+            let hint = nearest(&name, known.iter().copied());
+            let hint = hint.map_or_else(String::new, |n| format!(" (did you mean `{n}`?)"));
+            let text = format!("`split.kind`: no kind `{name}`{hint}; known: {}", known.join(", "));
+            self.document.error(kind.span(), text)
+        })?;
+        let mut rule = serde_json::to_value(&plain).expect("plain data");
+        let keys: Vec<String> = rule.as_object().into_iter().flatten().map(|(key, _)| key.clone()).collect();
+        let mut places = Vec::new();
+        for (key, value) in &table {
+            let (key, place) = (key.get_ref().as_ref(), key.span());
+            if keys.len() == 1 {
+                let text = format!("split `{name}` takes no key but `kind`; write --set split={{kind='{name}'}}");
+                return Err(self.document.error(place, format!("unknown key `{key}`: {text}")));
+            }
+            if !keys.iter().any(|k| k == key) {
+                let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+                return Err(self.document.unknown_key(place, key, &keys));
+            }
+            let (what, given) = (format!("split.{key}"), grid::json(self.document, value)?);
+            if rule[key].is_u64() {
+                self.whole(value, &what)?;
+            } else if !given.is_number() {
+                return Err(self.document.error(value.span(), format!("`{what}` must be a number")));
+            }
+            rule[key] = given;
+            places.push(value.span());
         }
-        split.check().map_err(|e| self.document.error(span, e.to_string()))?;
+        // No kind takes two values, so the one that is refused is the one that was given.
+        let place = places.pop().unwrap_or_else(|| kind.span());
+        let split: Split =
+            serde_json::from_value(rule).map_err(|e| self.document.error(place.clone(), e.to_string()))?;
+        split.check().map_err(|e| self.document.error(place, e.to_string()))?;
         Ok(split)
     }
 
@@ -124,15 +154,33 @@ impl<'t> Reader<'_, 't> {
             return Err(self.document.error(span, "`run` must be written `[[run]]`"));
         };
         let mut settings: Vec<Setting> = Vec::new();
+        let mut given: Vec<String> = Vec::new();
         for entry in entries {
             let span = entry.span();
-            for setting in self.run(self.table(entry, "run")?, span)? {
+            let table = self.table(entry, "run")?;
+            let label = table.get("label").map(|v| Ok((one_line(&self.text(v, "label")?), v.span()))).transpose()?;
+            let twice = |label: &str| format!("label `{label}` occurs twice, tables could not tell the two apart");
+            if let Some((label, place)) = &label {
+                if label.is_empty() {
+                    let text = "an empty label; without one, tables show the name and the parameters";
+                    return Err(self.document.error(place.clone(), text));
+                }
+                if given.contains(label) {
+                    return Err(self.document.error(place.clone(), twice(label)));
+                }
+                given.push(label.clone());
+            }
+            let place = label.as_ref().map_or(span.clone(), |(_, place)| place.clone());
+            for setting in self.run(table, label.map(|(label, _)| label), span)? {
                 let same = |s: &&Setting| s.recommender == setting.recommender && s.params == setting.params;
                 match settings.iter().find(same) {
                     Some(twin) => {
                         let text =
                             format!("`{}` has the same parameters as `{}` and is left out", setting.label, twin.label);
                         self.warnings.push(text);
+                    }
+                    None if settings.iter().any(|s| s.label == setting.label) => {
+                        return Err(self.document.error(place, twice(&setting.label)));
                     }
                     None => settings.push(setting),
                 }
@@ -145,9 +193,9 @@ impl<'t> Reader<'_, 't> {
     }
 
     /// The settings of one `[[run]]`.
-    fn run(&self, mut table: Table<'t>, span: Range<usize>) -> Result<Vec<Setting>, Failure> {
+    fn run(&self, mut table: Table<'t>, label: Option<String>, span: Range<usize>) -> Result<Vec<Setting>, Failure> {
         let name = table.remove("recommender");
-        let label = table.remove("label").map(|v| self.text(&v, "label")).transpose()?.map(|t| one_line(&t));
+        table.remove("label");
         let params = table.remove("params");
         if let Some((key, _)) = table.iter().next() {
             return Err(self.document.unknown_key(key.span(), key.get_ref(), &["recommender", "label", "params"]));

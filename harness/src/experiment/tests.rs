@@ -30,9 +30,10 @@ plugin! {
 impl FairnessLoss for Weight {
     fn evaluate(
         &self,
-        _: &nalgebra::DMatrix<f32>,
+        _: &nalgebra::DMatrix<f64>,
         _: &evenhand_core::FairnessData<'_>,
-        _: &mut nalgebra::DMatrix<f32>,
+        _: &mut nalgebra::DMatrix<f64>,
+        _: &Run,
     ) -> Result<f64> {
         unreachable!("only parameters are looked at")
     }
@@ -127,14 +128,44 @@ fn mistakes_are_placed_and_the_nearest_is_named() {
             "e.toml:2:42: parameters of `biased-ratings`: unknown field `usres`",
         ),
         (format!("{DATA}[eval]\nk = [10]\n  kk = 3\n{run}"), "e.toml:5:3: unknown key `kk` (did you mean `k`?)"),
-        (format!("{DATA}[eval]\nk = [0]\n{run}"), "e.toml:4:5: expected at least one list length"),
+        (format!("{DATA}[eval]\nk = [0]\n{run}"), "e.toml:4:5: `eval.k`: expected at least one list length"),
         (format!("{DATA}[eval]\nrelevant = 'likd'\n{run}"), "e.toml:4:12: unknown variant `likd`"),
         (
             format!("{DATA}[split]\nkind = 'random'\ntset = 0.1\n{run}"),
             "e.toml:5:1: unknown key `tset` (did you mean `test`?)",
         ),
         (format!("{DATA}[split]\nkind = 'leave-last-out'\ntest = 0.1\n{run}"), "e.toml:5:1: unknown key `test`"),
-        (format!("{DATA}[split]\ntest = 1.5\nkind = 'random'\n{run}"), "e.toml:3:1: parameter `split.test` = 1.5"),
+        (format!("{DATA}[split]\ntest = 1.5\nkind = 'random'\n{run}"), "e.toml:4:8: parameter `split.test` = 1.5"),
+        (
+            format!("{DATA}[split]\nkind = 'given'\ntest = 0.1\n{run}"),
+            "e.toml:5:1: unknown key `test`: split `given` takes no key but `kind`; write --set split={kind='given'}",
+        ),
+        (format!("{DATA}[split]\ntest = 0.2\n{run}"), "e.toml:3:1: `[split]` without `kind`"),
+        (
+            format!("{DATA}[split]\nkind = 'randon'\n{run}"),
+            "e.toml:4:8: `split.kind`: no kind `randon` (did you mean `random`?); known: random, per-user",
+        ),
+        (format!("{DATA}[split]\nkind = 'random'\ntest = 'x'\n{run}"), "e.toml:5:8: `split.test` must be a number"),
+        (format!("{DATA}[split]\nkind = 'k-fold'\nfolds = 2.5\n{run}"), "e.toml:5:9: `split.folds` must be a whole"),
+        (format!("{DATA}[eval]\nk = 'x'\n{run}"), "e.toml:4:5: `eval.k`: expected a list, not text \"x\""),
+        (
+            format!("{DATA}[eval]\nk = [5, 1.5]\n{run}"),
+            "e.toml:4:9: `eval.k[1]`: expected a whole number from 0, not `1.5`",
+        ),
+        (
+            format!("{DATA}columns = {{ user = 1.5 }}\n{run}"),
+            "e.toml:3:20: `data.columns.user`: expected the name of a column, or its position",
+        ),
+        (
+            format!("{DATA}scale = {{ low = 'x', high = 1, like_above = 0 }}\n{run}"),
+            "e.toml:3:17: `data.scale.low`: expected a number, not text \"x\"",
+        ),
+        (format!("{DATA}{run}label = ' '\n"), "e.toml:5:9: an empty label"),
+        (format!("{DATA}{run}label = 'a'\n{run}label = ' a'\n"), "e.toml:8:9: label `a` occurs twice"),
+        (
+            format!("{DATA}{run}{run}label = 'test-probe'\nparams = {{ level = 2 }}"),
+            "e.toml:7:9: label `test-probe` occurs twice",
+        ),
         (
             format!("{DATA}[[run]]\nrecommender = 'test-prob'\n"),
             "e.toml:4:15: no recommender plugin `test-prob` (did you mean",
@@ -191,7 +222,9 @@ fn changes_reach_every_part_and_are_recorded() {
 
 #[test]
 fn wrong_changes_are_named() {
-    let text = format!("{DATA}[[run]]\nrecommender = 'test-probe'\n");
+    let text = format!("{DATA}[eval]\nk = [5]\n[[run]]\nrecommender = 'test-probe'\nparams.level = 1\n");
+    let deep = format!("{}x=1", "a.".repeat(50_000));
+    assert!(error(&text, &[&deep]).ends_with(": a path of 50001 keys, expected at most 32"));
     for (set, expected) in [
         ("eval.kk=3", "--set eval.kk=3: unknown key `kk` (did you mean `k`?)"),
         ("evl.k=[3]", "--set evl.k=[3]: unknown key `evl` (did you mean `eval`?)"),
@@ -203,12 +236,30 @@ fn wrong_changes_are_named() {
         ("run.*.params.level=30", "--set run.*.params.level=30: `test-probe`: parameter `level` = 30"),
         ("run.0=3", "--set run.0=3: `run.0` is a table"),
         ("data.path.x=3", "--set data.path.x=3: `path` is a single value"),
+        ("eval.k.0.x=20", "--set eval.k.0.x=20: `k` is a list of values, which can only be set as a whole: k=[...]"),
+        ("eval.k.0=20", "--set eval.k.0=20: `k` is a list of values"),
+        ("run.0.params.level.x=20", "--set run.0.params.level.x=20: `level` is a single value"),
         ("eval.k=[3", "--set eval.k=[3: `[3`: "),
         ("eval..k=3", "--set eval..k=3: `eval..k`, expected a path"),
         ("eval", "--set eval: expected KEY=VALUE"),
     ] {
         let got = error(&text, &[set]);
         assert!(got.starts_with(expected), "expected {expected}\n     got {got}");
+    }
+}
+
+#[test]
+fn the_effective_experiment_keeps_the_order_of_keys() {
+    let text =
+        "[[run]]\nrecommender = 'test-probe'\nparams = { level = [1, 2], layers = [[1], [2]] }\n[data]\npath = 'x'\n";
+    let set = ["run.0.label=mine", "seeds=[3]", "run.0.params.level=[3,4]"];
+    let (plain, changed) = (parse(text, &[]).unwrap(), parse(text, &set).unwrap());
+    assert_eq!(labels(&plain.settings)[1], "test-probe level=1 layers=[2]");
+    assert_eq!(labels(&changed.settings)[1], "mine layers=[1] level=4");
+    for e in [plain, changed] {
+        let again = parse(&e.effective, &[]).unwrap();
+        assert_eq!(labels(&again.settings), labels(&e.settings));
+        assert_eq!((again.seeds, &again.effective), (e.seeds, &e.effective));
     }
 }
 
@@ -221,6 +272,19 @@ fn data_and_seeds_of_the_command_line_win() {
     let Source::Path { path, options } = &e.data else { panic!("a path") };
     assert_eq!((path.as_path(), &**options), (Path::new("here"), &load::Options::default()));
     assert_eq!(e.overrides, ["--data here", "--seeds 1,2"]);
+    assert!(e.warnings[0].contains("so these no longer hold: `format`; repeat"), "{:?}", e.warnings);
+}
+
+#[test]
+fn test_rows_stand_beside_the_ratings_wherever_the_effective_experiment_lies() {
+    let run = "[[run]]\nrecommender = 'test-probe'\n";
+    let e = parse(&format!("[data]\npath = 'd/x.csv'\ntest = 'y.csv'\n{run}"), &[]).unwrap();
+    let again = Experiment::parse("e", &e.effective, Path::new("/elsewhere"), &Overrides::default()).unwrap();
+    let Source::Path { path, options } = again.data else { panic!("a path") };
+    assert_eq!(
+        (path.as_path(), options.test.as_deref()),
+        (Path::new("/folder/d/x.csv"), Some(Path::new("/folder/d/y.csv")))
+    );
 }
 
 #[test]

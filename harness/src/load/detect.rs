@@ -31,11 +31,14 @@ pub(super) fn find(path: &Path, options: &Options) -> Result<Files> {
     let about = std::fs::metadata(path).map_err(|e| Error::io(path, e))?;
     let mut files = if about.is_dir() { in_folder(path, options.format)? } else { of_file(path, options.format)? };
     if let Some(test) = &options.test {
-        // As given, otherwise beside the ratings.
-        let beside = folder_of(&files.ratings).join(test);
-        files.test = Some(if !test.exists() && beside.exists() { beside } else { test.clone() });
+        files.test = Some(beside_data(path, test));
     }
     Ok(files)
+}
+
+/// The file `test` beside the ratings of the data set at `path`, never in the folder that happens to be the current one.
+pub(crate) fn beside_data(path: &Path, test: &Path) -> PathBuf {
+    if path.is_dir() { path.join(test) } else { folder_of(path).join(test) }
 }
 
 fn in_folder(folder: &Path, format: Format) -> Result<Files> {
@@ -171,12 +174,15 @@ mod tests {
     }
 
     #[test]
-    fn a_test_file_stands_beside_the_ratings_or_where_it_is_said() {
+    fn a_test_file_stands_beside_the_ratings() {
         let dir = folder(&["a.tsv", "b.tsv"]);
         let options = |test: &str| Options { test: Some(test.into()), ..Options::default() };
         let test = |name: &str| find(&dir.path().join("a.tsv"), &options(name)).unwrap().test.unwrap();
         assert_eq!(test("b.tsv"), dir.path().join("b.tsv"));
-        assert_eq!(test("none.tsv"), Path::new("none.tsv"));
+        // `Cargo.toml` exists in the current folder.
+        assert_eq!(test("Cargo.toml"), dir.path().join("Cargo.toml"));
+        assert_eq!(test("/a/b.tsv"), Path::new("/a/b.tsv"));
+        assert_eq!(beside_data(dir.path(), Path::new("b.tsv")), dir.path().join("b.tsv"));
     }
 
     #[test]

@@ -22,6 +22,8 @@ pub(super) struct Layout {
     pub(super) item: usize,
     pub(super) rating: Option<usize>,
     pub(super) time: Option<usize>,
+    /// What was guessed and may be wrong.
+    pub(super) remarks: Vec<String>,
 }
 
 /// Lines that are looked at to recognise the separator.
@@ -60,7 +62,9 @@ impl Layout {
     pub(super) fn fixed(separator: Separator) -> Self {
         let (quoted, numeric) = (false, true);
         let (body, first_line, fields) = (0, 1, 4);
-        Self { separator, quoted, numeric, body, first_line, fields, user: 0, item: 1, rating: Some(2), time: Some(3) }
+        let (user, item, rating, time) = (0, 1, Some(2), Some(3));
+        let remarks = Vec::new();
+        Self { separator, quoted, numeric, body, first_line, fields, user, item, rating, time, remarks }
     }
 
     /// Recognises what `options` leave open in the first lines of `bytes`.
@@ -104,10 +108,22 @@ impl Layout {
                 return Err(Error::line(path, line, format!("column {position} can not be both {other} and {role}")));
             }
         }
+        let mut remarks = Vec::new();
+        let unused = fields.iter().enumerate().filter(|(at, _)| taken.iter().all(|(_, column)| *column != Some(*at)));
+        let unused: Vec<String> = unused.map(|(_, name)| name.clone()).collect();
+        if header && rating.is_none() && !unused.is_empty() {
+            let remedy = "every row counts 1; name it with data.columns.rating";
+            remarks.push(format!("no rating column among {}; {remedy}", list(&unused)));
+        }
+        if !header && *columns == Columns::default() {
+            let roles: Vec<&str> = taken.iter().filter(|(_, column)| column.is_some()).map(|(role, _)| *role).collect();
+            let text = format!("no header line; the columns are taken for {}, in this order", roles.join(", "));
+            remarks.push(format!("{text}; name them with data.columns"));
+        }
         let fields = fields.len();
         // The rows begin behind the header, or with the first line that is not blank.
         let (body, first_line) = if header { (body + first.len(), line) } else { (body, line) };
-        Ok(Self { separator, quoted, numeric, body, first_line, fields, user, item, rating, time })
+        Ok(Self { separator, quoted, numeric, body, first_line, fields, user, item, rating, time, remarks })
     }
 
     /// What a line holds, for messages.
@@ -165,7 +181,7 @@ fn is_header(first: &[String], second: Option<&[String]>, columns: &Columns) -> 
     let known = |name: &String| [USERS, ITEMS, RATINGS, TIMES].iter().any(|k| k.contains(&plain(name).as_str()));
     let number = |field: &String| field.parse::<f64>().is_ok();
     let without = |fields: &[String]| !fields.iter().any(number);
-    without(first) && (first.iter().any(known) || second.is_some_and(|s| !without(s)))
+    without(first) && (first.iter().any(|name| known(name) || is_rating(name)) || second.is_some_and(|s| !without(s)))
 }
 
 type Roles = [Option<usize>; 4];
@@ -186,12 +202,40 @@ fn named(header: &[String], columns: &Columns) -> Result<Roles, String> {
         },
     };
     let rest = |known| if *columns == Columns::default() { recognise(known) } else { None };
+    // Two of them are no answer.
+    let worded = || {
+        let mut found = (0..header.len()).filter(|&at| *columns == Columns::default() && is_rating(&header[at]));
+        found.next().filter(|_| found.next().is_none())
+    };
     Ok([
         find("user", &columns.user, recognise(USERS))?,
         find("item", &columns.item, recognise(ITEMS))?,
-        find("rating", &columns.rating, rest(RATINGS))?,
+        find("rating", &columns.rating, rest(RATINGS).or_else(worded))?,
         find("time", &columns.time, rest(TIMES))?,
     ])
+}
+
+/// Whether the words of a column's name say that it holds ratings: `Book-Rating`, `reviewRating`, but not `rating_date`
+/// nor `avg_rating`.
+fn is_rating(name: &str) -> bool {
+    let mut spaced = String::new();
+    let mut before = ' ';
+    for c in bare(name).chars() {
+        if c.is_uppercase() && before.is_lowercase() {
+            spaced.push(' ');
+        }
+        spaced.extend(if c.is_alphanumeric() { c } else { ' ' }.to_lowercase());
+        before = c;
+    }
+    let words: Vec<&str> = spaced.split_whitespace().collect();
+    words.last().is_some_and(|w| ["rating", "ratings", "score", "scores", "star", "stars"].contains(w))
+        && !words.iter().any(|w| ["avg", "average", "mean", "num", "number", "count", "total", "predicted"].contains(w))
+}
+
+/// Whether a column of that name holds ids of users, or else of items.
+pub(super) fn is_id(name: &str, of_users: bool) -> bool {
+    let known = if of_users { USERS } else { ITEMS };
+    known.contains(&plain(name).as_str())
 }
 
 /// Columns by position, for a file without a header line.
@@ -269,6 +313,39 @@ mod tests {
             found("item_id:token\tuser_id:token\ttimestamp:float\n1\t2\t3\n"),
             (Separator::Tab, 2, 1, 0, None, Some(2))
         );
+    }
+
+    #[test]
+    fn ratings_are_known_by_their_words() {
+        for name in ["Book-Rating", "reviewRating", "user score", "review_stars:float"] {
+            assert!(is_rating(name), "{name}");
+            assert_eq!(found(&format!("user,item,{name}\na,b,3\n")).4, Some(2), "{name}");
+        }
+        for name in ["rating_date", "avg_rating", "operating", "numRatings", "upstart"] {
+            assert!(!is_rating(name), "{name}");
+        }
+        assert_eq!(found("user,item,story_score,music_score\n1,2,3,4\n").4, None);
+    }
+
+    #[test]
+    fn what_is_guessed_is_told() {
+        let remarks = |text: &str, options: &Options| detect(text, options).unwrap().remarks;
+        let auto = Options::default();
+        assert_eq!(
+            remarks("user,item,grade,timestamp\na,b,3,0\n", &auto),
+            ["no rating column among `grade`; every row counts 1; name it with data.columns.rating"]
+        );
+        assert!(remarks("a,b,c\n1,2,3\n", &columns("a", "b"))[0].starts_with("no rating column among `c`;"));
+        for whole in ["user,item\na,b\n", "user,item,timestamp\na,b,0\n", "user,item,rating,x\na,b,3,0\n"] {
+            assert_eq!(remarks(whole, &auto), [""; 0], "{whole}");
+        }
+        assert_eq!(
+            remarks("1,2,3\n", &auto),
+            [
+                "no header line; the columns are taken for user, item, rating, in this order; name them with data.columns"
+            ]
+        );
+        assert_eq!(remarks("1,2,3\n", &columns("1", "2")), [""; 0]);
     }
 
     #[test]

@@ -11,7 +11,8 @@
 //!
 //! Files behind a semicolon are optional. A `delimited` file has one row per line: user, item and, if there, rating and
 //! time, separated by tabs, `::`, `;`, `,`, `|` or blanks. Columns are found by the names in a header line, without
-//! one by position. Rows without a rating count 1.
+//! one by position. Rows without a rating count 1; where that may be a mistake, and where there is no header line,
+//! [`Notes::remarks`] says what was taken for what.
 //!
 //! * **Entities** are the users and items that occur in the ratings or the test rows. What side tables say about
 //!   others is counted in [`Notes`] and left out.
@@ -44,6 +45,7 @@ pub use options::{Column, Columns, Format, Options, Separator};
 pub use scale::infer;
 
 use detect::Files;
+pub(crate) use detect::beside_data as beside;
 use evenhand_core::{Dataset, Duplicates, Error, Interactions, Result, Scale};
 use serde::Serialize;
 use source::Source;
@@ -67,6 +69,8 @@ pub struct Notes {
     pub unknown: usize,
     /// Columns of side tables with too many distinct values for a grouping.
     pub left_out: Vec<String>,
+    /// What was guessed and may be wrong; a comparison repeats it among its warnings.
+    pub remarks: Vec<String>,
 }
 
 impl fmt::Display for Notes {
@@ -84,7 +88,7 @@ impl fmt::Display for Notes {
         if !self.left_out.is_empty() {
             write!(f, ", too many values for groups: {}", self.left_out.join(", "))?;
         }
-        Ok(())
+        self.remarks.iter().try_for_each(|remark| write!(f, "\nnote: {remark}"))
     }
 }
 
@@ -114,6 +118,8 @@ pub fn load_with_notes(path: &Path, options: &Options) -> Result<(Dataset, Notes
     for file in std::iter::once(&files.ratings).chain(&files.test) {
         sources.push(Source::read(file, files.format, options, range)?);
     }
+    let mut remarks: Vec<String> = sources.iter().flat_map(|s| s.remarks().iter().cloned()).collect();
+    remarks.dedup();
     let (user_ids, item_ids, tables) = source::index(sources)?;
     if user_ids.len() < 2 {
         return Err(Error::Unusable(format!(
@@ -141,6 +147,7 @@ pub fn load_with_notes(path: &Path, options: &Options) -> Result<(Dataset, Notes
         duplicates,
         unknown: users.unknown + items.unknown,
         left_out: users.left_out.into_iter().chain(items.left_out).collect(),
+        remarks,
         files: [Some(files.ratings), files.test, files.users, files.items].into_iter().flatten().collect(),
     };
     let dataset = Dataset {

@@ -37,7 +37,7 @@ pub struct Options {
     /// the same pair on both sides. For logs of events `sum` counts, `keep` leaves every event a row.
     #[serde(with = "Rule")]
     pub duplicates: Duplicates,
-    /// A file of test rows in the same format: a path, or the name of a file beside the ratings.
+    /// A file of test rows in the same format; a relative path begins in the folder of the ratings.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub test: Option<PathBuf>,
 }
@@ -60,7 +60,7 @@ impl Options {
     /// Refuses a scale or a position that no file could fit.
     pub(super) fn check(&self) -> Result<()> {
         let outside = |field: &str, value: String, range: &str| {
-            Err(Error::OutOfRange { field: field.into(), value, range: range.into() })
+            Err(Error::OutOfRange { plugin: None, field: field.into(), value, range: range.into() })
         };
         if let Some(Scale { low, high, like_above }) = self.scale {
             if !(low.is_finite() && high.is_finite() && low < high) {
@@ -144,7 +144,7 @@ pub struct Columns {
 
 /// One column of a file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected the name of a column, or its position from 1")]
 pub enum Column {
     /// Position, counted from 1.
     Position(usize),

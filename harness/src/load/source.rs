@@ -24,6 +24,11 @@ impl Source {
         let pieces = rows::read(path, text, &layout, range)?;
         Ok(Self { path: path.to_path_buf(), layout, pieces })
     }
+
+    /// What was guessed about the file and may be wrong.
+    pub(super) fn remarks(&self) -> &[String] {
+        &self.layout.remarks
+    }
 }
 
 fn layout_of(path: &Path, text: &[u8], format: Format, options: &Options) -> Result<Layout> {

@@ -1,7 +1,7 @@
 //! What the side tables of each format hold.
 
 use super::detect::Files;
-use super::layout::bare;
+use super::layout::{bare, is_id};
 use super::options::{Format, Separator};
 use super::side::{self, Attribute, Meaning, Record, Side};
 use evenhand_core::{Error, Ids, Result};
@@ -161,7 +161,12 @@ fn atomic(path: &Path, entity: &str, ids: &Ids) -> Result<Side> {
         return Err(Error::data(path, "no lines, expected a header such as `user_id:token`"));
     }
     let (_, header) = records.remove(0);
-    let id = header.iter().position(|h| bare(h) == format!("{entity}_id")).unwrap_or(0);
+    let names = || header.iter().map(|h| bare(h));
+    let exact = names().position(|name| name == format!("{entity}_id"));
+    let id = exact.or_else(|| names().position(|name| is_id(name, entity == "user"))).ok_or_else(|| {
+        let names: Vec<String> = names().map(|name| format!("`{name}`")).collect();
+        Error::line(path, 1, format!("no column of the {entity} among {}, expected `{entity}_id`", names.join(", ")))
+    })?;
     let attributes: Vec<Attribute> = (0..)
         .zip(&header)
         .filter(|(at, _)| *at != id)
@@ -179,5 +184,10 @@ fn atomic(path: &Path, entity: &str, ids: &Ids) -> Result<Side> {
             Some((at, name.to_string(), meaning))
         })
         .collect();
-    side::read(path, &records, id, header.len(), &attributes, ids)
+    let side = side::read(path, &records, id, header.len(), &attributes, ids)?;
+    if side.unknown == records.len() && side.unknown > 0 {
+        let reason = format!("no line is about any {entity} of the ratings, by `{}`", bare(&header[id]));
+        return Err(Error::data(path, reason));
+    }
+    Ok(side)
 }

@@ -156,7 +156,10 @@ fn delimited_files_of_all_kinds() {
     ] {
         assert_eq!(triples(&file(text.as_bytes(), &Options::default()).unwrap().0.ratings), same, "{text}");
     }
-    let data = file(b"ann milk\nbob bread\n", &Options::default()).unwrap().0;
+    let (data, notes) = file(b"ann milk\nbob bread\n", &Options::default()).unwrap();
+    assert!(notes.to_string().ends_with(
+        "\nnote: no header line; the columns are taken for user, item, in this order; name them with data.columns"
+    ));
     assert_eq!((triples(&data.ratings), data.scale.likes(1.0)), (vec![(0, 1, 1.0), (1, 0, 1.0)], true));
     let given = options("separator = 'tab'\nheader = true\ncolumns = { user = 'b', item = 1 }");
     assert_eq!(triples(&file(b"a\tb\tc\n20\t1\t5\n3\t2\t3\n", &given).unwrap().0.ratings), [(0, 1, 1.0), (1, 0, 1.0)]);
@@ -259,6 +262,10 @@ fn bad_folders_are_named() {
     let quoted = b"movieId,title,genres\r\n\r\n296,\"A, b\",Drama\r\n306,Red\r\n";
     assert_eq!(say(&MOVIELENS_CSV, ("movies.csv", quoted), ""), "movies.csv:4: 2 fields, expected 3");
     assert!(say(&RECBOLE, ("x.user", b""), "").starts_with("x.user: no lines"));
+    let unnamed = say(&RECBOLE, ("x.user", b"who:token\tgender:token\na\tM\n"), "");
+    assert_eq!(unnamed, "x.user:1: no column of the user among `who`, `gender`, expected `user_id`");
+    let strange = say(&RECBOLE, ("x.item", b"movie_id:token\tclass:token\n77\tDrama\n"), "");
+    assert_eq!(strange, "x.item: no line is about any item of the ratings, by `movie_id`");
     assert!(
         say(&MOVIELENS_1M, ("x", b""), "header = true").contains("movielens-1m: the columns of this format are fixed")
     );

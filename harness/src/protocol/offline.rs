@@ -16,7 +16,8 @@
 //! * Every metric but coverage and gini is repeated for each group of users.
 //! * Users are scored in blocks; per-user values are added in user order: results do not depend on the threads.
 //!
-//! The metrics are the harness's own. A plugin sees the training rows, never the test rows.
+//! The metrics are the harness's own. A plugin sees the training rows, never the test rows: a fitted model is asked for
+//! the ratings of test pairs only once its lists are made.
 
 use super::{Figure, ranking, rating};
 use crate::experiment::Eval;
@@ -59,11 +60,13 @@ pub fn measure(recipe: &dyn Recommender, data: &Dataset, fold: &Fold, eval: &Eva
     run.check()?;
     check_shape(model.as_ref(), fold)?;
     let start = Instant::now();
+    // Ranked first: a model that is asked for test pairs learns which pairs they are.
+    let ranked = ranking::figures(model.as_ref(), data, fold, eval, run)?;
     let mut figures = Vec::new();
     if model.output() == Output::Rating {
         figures.extend(rating::figures(model.as_ref(), data, &fold.test, run)?);
     }
-    figures.extend(ranking::figures(model.as_ref(), data, fold, eval, run)?);
+    figures.extend(ranked);
     Ok(Measured { figures, seconds: Seconds { fit, evaluate: start.elapsed().as_secs_f64() } })
 }
 
@@ -75,4 +78,93 @@ fn check_shape(model: &dyn Model, fold: &Fold) -> Result<()> {
     }
     let text = |(users, items): (usize, usize)| format!("{users} users and {items} items");
     Err(Error::shape("the fitted model", text(expected), text(got)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use evenhand_core::{Interactions, Rows, Scale};
+    use nalgebra::DMatrix;
+    use serde::Serialize;
+    use std::collections::HashSet;
+    use std::sync::Mutex;
+
+    const SHAPE: (usize, usize) = (20, 15);
+
+    /// Likes low item numbers; with a memory, whatever it was asked to predict even more.
+    #[derive(Debug, Serialize)]
+    struct Peek {
+        #[serde(skip)]
+        asked: Option<Mutex<HashSet<(u32, u32)>>>,
+    }
+
+    impl Model for Peek {
+        fn kind(&self) -> &'static str {
+            "peek"
+        }
+
+        fn users(&self) -> usize {
+            SHAPE.0
+        }
+
+        fn items(&self) -> usize {
+            SHAPE.1
+        }
+
+        fn output(&self) -> Output {
+            Output::Rating
+        }
+
+        fn validate(&self) -> Result<()> {
+            Ok(())
+        }
+
+        fn score(&self, users: &[u32], out: &mut DMatrix<f32>, _: &Run) -> Result<()> {
+            let asked = self.asked.as_ref().map(|a| a.lock().unwrap());
+            let known = |user: u32, item: u32| asked.as_ref().is_some_and(|a| a.contains(&(user, item)));
+            *out = DMatrix::from_fn(SHAPE.1, users.len(), |item, at| {
+                if known(users[at], item as u32) { 5.0 } else { 1.0 - item as f32 / 100.0 }
+            });
+            Ok(())
+        }
+
+        fn predict(&self, users: &[u32], items: &[u32], out: &mut [f32], _: &Run) -> Result<()> {
+            if let Some(asked) = &self.asked {
+                asked.lock().unwrap().extend(users.iter().copied().zip(items.iter().copied()));
+            }
+            out.fill(3.0);
+            Ok(())
+        }
+    }
+
+    evenhand_core::plugin! {
+        /// For tests: fits a model that remembers what it is asked.
+        pub struct Peeks: Recommender = "test-peeks" {
+            /// Whether it does.
+            remember: bool = false;
+        }
+    }
+
+    impl Recommender for Peeks {
+        fn fit(&self, _: &Training<'_>, _: &Run) -> Result<Box<dyn Model>> {
+            Ok(Box::new(Peek { asked: self.remember.then(Mutex::default) }))
+        }
+    }
+
+    #[test]
+    fn what_a_model_is_asked_for_does_not_help_it_to_rank() {
+        let rows = |shift: u32| {
+            let mut rows = Rows::default();
+            (0..20).for_each(|user| rows.push(user, (user + shift) % 15, 5.0));
+            Interactions::new(SHAPE.0, SHAPE.1, &rows).unwrap()
+        };
+        let fold = Fold { label: String::new(), train: rows(0), test: rows(7) };
+        let data = Dataset::new("x", fold.train.clone(), Scale::FIVE_STARS);
+        let figures =
+            |remember| measure(&Peeks { remember }, &data, &fold, &Eval::default(), &Run::new(0)).unwrap().figures;
+        let honest = figures(false);
+        assert_eq!(figures(true), honest);
+        let names: Vec<&str> = honest.iter().map(|f| f.metric.as_str()).collect();
+        assert_eq!((names[0], names[2]), ("rmse", "ndcg"), "rating figures stand in front");
+    }
 }

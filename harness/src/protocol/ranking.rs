@@ -108,7 +108,7 @@ fn measure(
         seen.dedup();
         let auc = mean_auc(column.as_slice(), &tested.relevant, &seen).map_err(|e| Error::Diverged {
             what: format!("score of user {}, item {}", tested.user, e.item),
-            step: 0,
+            step: None,
         })?;
         offer_unseen(column.as_slice(), &seen, &mut best)?;
         top.chunks_mut(1)[0].set(0, &mut best);

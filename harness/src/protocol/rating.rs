@@ -22,7 +22,7 @@ pub(super) fn figures(model: &dyn Model, data: &Dataset, test: &Interactions, ru
     })?;
     if let Some(at) = predicted.iter().position(|p| !p.is_finite()) {
         let what = format!("predicted rating of user {}, item {}", users[at], items[at]);
-        return Err(Error::Diverged { what, step: 0 });
+        return Err(Error::Diverged { what, step: None });
     }
     let mut figures = Vec::new();
     add(&mut figures, None, &predicted, actual);

@@ -1,6 +1,7 @@
 //! The comparison as text for a terminal.
 
 use super::summary::{MeanFigure, SettingSummary, Summary};
+use crate::progress::printable;
 use crate::protocol::metric_name;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table};
@@ -13,8 +14,14 @@ const COLUMNS: [(&str, bool, f64); 5] =
 /// Groups with fewer users than this are left out of the gap: it would show noise.
 const ENOUGH: u64 = 30;
 
-/// The whole report.
+/// The whole report, no wider than the terminal, if stdout is one.
 pub fn terminal(summary: &Summary) -> String {
+    let table = Table::new();
+    // A pseudo-terminal may say that it has no width at all.
+    report(summary, table.width().filter(|&width| table.is_tty() && width > 0))
+}
+
+fn report(summary: &Summary, width: Option<u16>) -> String {
     let mut out = String::new();
     let seeds = summary.seeds.len();
     let plural = if seeds == 1 { "" } else { "s" };
@@ -22,23 +29,27 @@ pub fn terminal(summary: &Summary) -> String {
     let folds = if folds > 1 { format!(" x {folds} folds") } else { String::new() };
     let spread = if summary.cells > summary.settings.len() { ", mean ± standard deviation" } else { "" };
     let _ = writeln!(out, "{} on {}: {seeds} seed{plural}{folds}{spread}", summary.experiment, summary.data.name);
-    let _ = writeln!(out, "{}", main_table(summary));
+    let (table, dropped) = fitted(main_table(summary), width);
+    let _ = writeln!(out, "{table}");
     let _ = write!(out, "↓ lower is better, ↑ higher is better, * best of its column");
     let k = summary.eval.k[0];
     let users = all(&summary.settings).filter(|f| f.metric == "ndcg" && f.k == Some(k)).map(|f| f.n).min();
     let _ = writeln!(out, "{}", users.map_or_else(String::new, |n| format!("; ranking over {n} users")));
+    out.push_str(&left_out(&dropped));
     if let Some(table) = gap_table(summary, k) {
+        let (table, dropped) = fitted(table, width);
         let _ = write!(
             out,
-            "\n{}: gap between user groups of {ENOUGH} or more, and the lowest group\n{table}\n",
-            metric_name("ndcg", Some(k))
+            "\n{}: gap between user groups of {ENOUGH} or more, and the lowest group\n{table}\n{}",
+            metric_name("ndcg", Some(k)),
+            left_out(&dropped)
         );
     }
     for warning in &summary.warnings {
-        let _ = writeln!(out, "warn    {warning}");
+        let _ = writeln!(out, "warn    {}", printable(warning));
     }
     for f in &summary.failures {
-        let _ = writeln!(out, "FAILED  {}, seed {}, fold {}: {}", f.label, f.seed, f.fold, f.reason);
+        let _ = writeln!(out, "FAILED  {}, seed {}, fold {}: {}", f.label, f.seed, f.fold, printable(&f.reason));
     }
     let done = summary.found + summary.run - summary.failures.len();
     let _ = write!(out, "{done} of {} cells finished ({} found, {} run)", summary.cells, summary.found, summary.run);
@@ -52,21 +63,53 @@ pub fn terminal(summary: &Summary) -> String {
     out
 }
 
+/// The rows of a table, its header first.
+type Rows = Vec<Vec<Cell>>;
+
+/// The table with as many columns from the left as fit the width, and the names of the others. The first two stay: text
+/// that the terminal wraps can still be read.
+fn fitted(rows: Rows, width: Option<u16>) -> (Table, Vec<String>) {
+    let columns = rows.first().map_or(0, Vec::len);
+    let mut count = columns;
+    loop {
+        let mut table = plain_table();
+        let mut shown = rows.iter().map(|row| row.iter().take(count).cloned());
+        table.set_header(shown.next().into_iter().flatten());
+        shown.for_each(|row| {
+            table.add_row(row);
+        });
+        let wide = width.is_some_and(|width| table.lines().any(|line| line.chars().count() > usize::from(width)));
+        if !wide || count <= 2 {
+            let dropped = rows.iter().take(1).flatten().skip(count).map(|cell| cell.content()).collect();
+            return (table, dropped);
+        }
+        count -= 1;
+    }
+}
+
+/// The footer of a table without some of its columns.
+fn left_out(columns: &[String]) -> String {
+    if columns.is_empty() {
+        return String::new();
+    }
+    format!("left out, the terminal is too narrow: {}\n", columns.join(", "))
+}
+
 fn all(settings: &[SettingSummary]) -> impl Iterator<Item = &MeanFigure> {
     settings.iter().flat_map(|s| &s.figures).filter(|f| f.group.is_none())
 }
 
-fn main_table(summary: &Summary) -> Table {
+fn main_table(summary: &Summary) -> Rows {
     let k = summary.eval.k[0];
     let columns: Vec<(String, f64)> = COLUMNS
         .iter()
         .map(|&(metric, of_list, sign)| (metric_name(metric, of_list.then_some(k)), sign))
         .filter(|(name, _)| all(&summary.settings).any(|f| f.name() == *name))
         .collect();
-    let mut table = new_table();
     let arrow = |sign: f64| if sign < 0.0 { "↓" } else { "↑" };
     let names = columns.iter().map(|(name, sign)| format!("{name} {}", arrow(*sign)));
-    table.set_header(std::iter::once("recommender".into()).chain(names).chain(["fit s".into()]));
+    let header = std::iter::once("recommender".to_string()).chain(names).chain(["fit s".into()]);
+    let mut table = vec![header.map(Cell::new).collect::<Vec<_>>()];
     let best: Vec<Option<f64>> = columns.iter().map(|(name, sign)| best(summary, name, *sign)).collect();
     // Means over fewer cells than the others have are marked.
     let expected = summary.cells / summary.settings.len().max(1);
@@ -88,7 +131,7 @@ fn main_table(summary: &Summary) -> Table {
             None if summary.failures.iter().any(|f| f.label == setting.label) => "failed".into(),
             None => "-".into(),
         }));
-        table.add_row(row);
+        table.push(row);
     }
     table
 }
@@ -111,12 +154,12 @@ fn plus_minus(figure: &MeanFigure) -> String {
 }
 
 /// For each grouping of users how far the groups are apart, and which one is worst off.
-fn gap_table(summary: &Summary, k: usize) -> Option<Table> {
+fn gap_table(summary: &Summary, k: usize) -> Option<Rows> {
     let groupings: Vec<&str> = summary.data.user_groups.iter().map(|g| g.name.as_str()).collect();
-    let mut table = new_table();
     let mut shown = false;
     let header = groupings.iter().flat_map(|g| [format!("{g} gap"), "lowest".into()]);
-    table.set_header(std::iter::once("recommender".to_string()).chain(header));
+    let header = std::iter::once("recommender".to_string()).chain(header);
+    let mut table = vec![header.map(Cell::new).collect::<Vec<_>>()];
     for setting in &summary.settings {
         let mut row = vec![Cell::new(&setting.label)];
         for grouping in &groupings {
@@ -135,15 +178,21 @@ fn gap_table(summary: &Summary, k: usize) -> Option<Table> {
                 _ => row.extend([number("-".into()), Cell::new("-")]),
             }
         }
-        table.add_row(row);
+        table.push(row);
     }
     shown.then_some(table)
 }
 
-/// An empty table in the style of all tables: no lines between rows, no wider than the terminal.
-pub(crate) fn new_table() -> Table {
+/// An empty table in the style of all tables: no lines between rows.
+fn plain_table() -> Table {
     let mut table = Table::new();
     table.load_style(UTF8_FULL_CONDENSED);
+    table
+}
+
+/// An empty table for text, no wider than the terminal: long cells are wrapped.
+pub(crate) fn new_table() -> Table {
+    let mut table = plain_table();
     // A pseudo-terminal may say that it has no width at all; then nothing is wrapped, as in a file.
     if table.is_tty() && table.width().is_some_and(|width| width >= NARROWEST) {
         table.set_content_arrangement(ContentArrangement::Dynamic);
@@ -156,4 +205,28 @@ const NARROWEST: u16 = 60;
 
 fn number(text: String) -> Cell {
     Cell::new(text).set_alignment(CellAlignment::Right)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_that_do_not_fit_are_left_out_whole() {
+        let rows = || {
+            let row = |cells: [&str; 4]| cells.map(Cell::new).to_vec();
+            vec![row(["recommender", "rmse", "ndcg@10", "fit s"]), row(["als factors=8", "0.9000 ±.0100", "0.1", "1"])]
+        };
+        let widest = |table: &Table| table.lines().map(|l| l.chars().count()).max().unwrap();
+        let (all, none) = fitted(rows(), None);
+        assert_eq!((none.len(), widest(&all)), (0, 51));
+        assert_eq!(fitted(rows(), Some(51)).1, [""; 0]);
+        let (table, dropped) = fitted(rows(), Some(50));
+        assert_eq!(dropped, ["fit s"]);
+        assert!(widest(&table) <= 50 && table.to_string().contains("0.9000 ±.0100"));
+        let (table, dropped) = fitted(rows(), Some(10));
+        assert_eq!(dropped, ["ndcg@10", "fit s"]);
+        assert!(table.to_string().contains("als factors=8"));
+        assert_eq!(left_out(&dropped), "left out, the terminal is too narrow: ndcg@10, fit s\n");
+    }
 }

@@ -48,7 +48,22 @@ pub struct Fold {
     pub test: Interactions,
 }
 
-/// The outcome of [`split`].
+/// A division whose folds are built when they are asked for: each is a copy of all rows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Division<'a> {
+    parts: Parts<'a>,
+    /// What a reader of the results should know; of a partition, whose folds are alike, about the first fold.
+    pub warnings: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Parts<'a> {
+    One(Fold),
+    /// A partition: all rows, the part of each, and how many parts there are.
+    Many(Cow<'a, Interactions>, Vec<u32>, usize),
+}
+
+/// All folds of a division at once: the outcome of [`split`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Folds {
     /// One, or one for each part of a partition.
@@ -57,31 +72,67 @@ pub struct Folds {
     pub warnings: Vec<String>,
 }
 
-/// Divides the rows of `data` by `rule`; the module describes the rules.
+/// Divides the rows of `data` by `rule`; the module describes the rules. Holds all folds: see [`Division`].
 ///
 /// # Errors
-/// [`Error::OutOfRange`] as [`Split::check`]; [`Error::Unusable`] where the data lacks the times or test rows that the
-/// rule needs, or where a side would be empty; [`Error::Shape`] for a data set that contradicts itself.
+/// As [`Division::new`].
 pub fn split(data: &Dataset, rule: &Split, streams: &Streams) -> Result<Folds> {
-    rule.check()?;
-    data.check()?;
-    let mut warnings = Vec::new();
-    let folds = match rule {
-        Split::Given => {
-            let why = "the data set has no test rows of its own, which split `given` needs; use `random` instead";
-            let test = data.test.clone().ok_or_else(|| Error::Unusable(why.into()))?;
-            vec![Fold { label: String::new(), train: data.ratings.clone(), test }]
-        }
-        _ => divide(&*whole(data, rule, &mut warnings)?, rule, streams, &mut warnings)?,
-    };
-    for fold in &folds {
-        if fold.train.is_empty() || fold.test.is_empty() {
-            let side = if fold.train.is_empty() { "train" } else { "test" };
+    let division = Division::new(data, rule, streams)?;
+    let folds = (0..division.count()).map(|at| division.fold(at).map(Cow::into_owned)).collect::<Result<_>>()?;
+    Ok(Folds { folds, warnings: division.warnings })
+}
+
+impl<'a> Division<'a> {
+    /// Divides the rows of `data` by `rule`; the module describes the rules.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] as [`Split::check`]; [`Error::Unusable`] where the data lacks the times or test rows that
+    /// the rule needs, or where a side would be empty; [`Error::Shape`] for a data set that contradicts itself.
+    pub fn new(data: &'a Dataset, rule: &Split, streams: &Streams) -> Result<Self> {
+        rule.check()?;
+        data.check()?;
+        let mut warnings = Vec::new();
+        let parts = match rule {
+            Split::Given => {
+                let why = "the data set has no test rows of its own, which split `given` needs; use `random` instead";
+                let test = data.test.clone().ok_or_else(|| Error::Unusable(why.into()))?;
+                Parts::One(Fold { label: String::new(), train: data.ratings.clone(), test })
+            }
+            _ => divide(whole(data, rule, &mut warnings)?, rule, streams, &mut warnings)?,
+        };
+        let mut division = Self { parts, warnings };
+        let first = division.fold(0)?;
+        if first.train.is_empty() || first.test.is_empty() {
+            let side = if first.train.is_empty() { "train" } else { "test" };
             return Err(no_rows(side, rule));
         }
-        warnings.extend(doubt::about(fold, rule));
+        let about = doubt::about(&first, rule);
+        division.warnings.extend(about);
+        Ok(division)
     }
-    Ok(Folds { folds, warnings })
+
+    /// Number of folds; at least one.
+    pub fn count(&self) -> usize {
+        match &self.parts {
+            Parts::One(_) => 1,
+            Parts::Many(.., parts) => *parts,
+        }
+    }
+
+    /// The fold of that number from 0, built now where there are several.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for a fold that there is not.
+    pub fn fold(&self, at: usize) -> Result<Cow<'_, Fold>> {
+        match &self.parts {
+            Parts::One(fold) if at == 0 => Ok(Cow::Borrowed(fold)),
+            Parts::Many(rows, part, parts) if at < *parts => {
+                let in_test = part.iter().map(|&p| p as usize == at).collect();
+                fold(format!("fold {}/{parts}", at + 1), rows, in_test).map(Cow::Owned)
+            }
+            _ => Err(Error::shape("a fold", format!("0..{}", self.count()), at.to_string())),
+        }
+    }
 }
 
 /// All rows, the data set's own test rows included. Times survive where all rows have them.
@@ -104,7 +155,13 @@ fn whole<'a>(data: &'a Dataset, rule: &Split, warnings: &mut Vec<String>) -> Res
     Interactions::new(data.ratings.users(), data.ratings.items(), &rows).map(Cow::Owned)
 }
 
-fn divide(rows: &Interactions, rule: &Split, streams: &Streams, warnings: &mut Vec<String>) -> Result<Vec<Fold>> {
+fn divide<'a>(
+    all: Cow<'a, Interactions>,
+    rule: &Split,
+    streams: &Streams,
+    warnings: &mut Vec<String>,
+) -> Result<Parts<'a>> {
+    let rows = &*all;
     if rows.is_empty() {
         return Err(Error::Unusable("there are no rows to split".into()));
     }
@@ -131,13 +188,11 @@ fn divide(rows: &Interactions, rule: &Split, streams: &Streams, warnings: &mut V
         Split::KFold { folds } => {
             // Asked before any fold is built: a slip of the pen may ask for billions.
             let part = draw::partition(rows, folds, &mut streams.rng(0)).ok_or_else(|| no_rows("test", rule))?;
-            let label = |f: usize| format!("fold {}/{folds}", f + 1);
-            let flags = |f: usize| part.iter().map(|&p| p as usize == f).collect::<Vec<_>>();
-            return (0..folds).map(|f| fold(label(f), rows, flags(f))).collect();
+            return Ok(Parts::Many(all, part, folds));
         }
         Split::Given => unreachable!("a given division is not drawn"),
     };
-    Ok(vec![fold(String::new(), rows, in_test)?])
+    fold(String::new(), rows, in_test).map(Parts::One)
 }
 
 fn fold(label: String, rows: &Interactions, in_test: Vec<bool>) -> Result<Fold> {
@@ -255,6 +310,18 @@ mod tests {
         assert!(refusal(&own, Split::LeaveLastOut).contains("not every row has a time"));
         let fold = &run(&own, Split::Random { test: 0.5 }).unwrap().folds[0];
         assert_eq!((fold.train.len(), fold.test.len(), fold.train.times()), (5, 4, None));
+    }
+
+    #[test]
+    fn folds_are_built_when_they_are_asked_for() {
+        let rows: Vec<_> = (0..4000).flat_map(|user| (0..9).map(move |item| (user, item, 0))).collect();
+        let data = data(4000, &rows);
+        // All of them at once would be 36,000 copies of 36,000 rows.
+        let division = Division::new(&data, &Split::KFold { folds: rows.len() }, &Streams::new(7)).unwrap();
+        assert_eq!((division.count(), division.warnings.len()), (36_000, 0));
+        let last = division.fold(35_999).unwrap();
+        assert_eq!((last.label.as_str(), last.train.len(), last.test.len()), ("fold 36000/36000", 35_999, 1));
+        assert!(division.fold(36_000).is_err());
     }
 
     #[test]

@@ -39,7 +39,7 @@ pub enum Split {
     },
     /// A random partition of the pairs into parts that differ by one pair at most; each part is the test of one fold.
     KFold {
-        /// Number of parts, at least 2 and at most the number of pairs. All folds are held in memory.
+        /// Number of parts, at least 2 and at most the number of pairs. Memory holds one fold at a time.
         #[serde(default = "five")]
         folds: usize,
     },
@@ -90,7 +90,7 @@ impl Split {
     /// [`Error::OutOfRange`] for a share outside of (0, 1) or fewer than two folds.
     pub fn check(&self) -> Result<()> {
         let refuse = |field: &str, value: String, range: &str| {
-            Err(Error::OutOfRange { field: field.into(), value, range: range.into() })
+            Err(Error::OutOfRange { plugin: None, field: field.into(), value, range: range.into() })
         };
         match *self {
             // Written so that NaN is refused.

@@ -50,6 +50,20 @@ impl Recommender for Fails {
 }
 
 plugin! {
+    /// Fails with a message that a terminal should not see, or none.
+    pub struct Mumbles: Recommender = "mumbles" {
+        /// Whether it says anything.
+        aloud: bool = true;
+    }
+}
+
+impl Recommender for Mumbles {
+    fn fit(&self, _: &Training<'_>, _: &Run) -> Result<Box<dyn Model>> {
+        Err(Error::Plugin(if self.aloud { "\u{1b}[2Jgone" } else { "" }.into()))
+    }
+}
+
+plugin! {
     /// Takes its time.
     pub struct Slow: Recommender = "slow" {
         /// Tenths of a second.
