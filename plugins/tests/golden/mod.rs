@@ -5,7 +5,7 @@
 //! the folder must be understood: one that is not, an unknown kind, and a folder in which nothing was checked are failures.
 //! Markdown files are ignored.
 //!
-//! `EVENHAND_GOLDEN` names another root folder with the same sub-folders.
+//! `EVENHAND_GOLDEN` names another root folder with the same sub-folders; a relative path counts from the workspace.
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -91,10 +91,15 @@ impl Tolerance {
     }
 }
 
-/// The folder of a system: below `EVENHAND_GOLDEN` where that is set, else the fixtures of this crate.
+/// The folder of a system: below `EVENHAND_GOLDEN` where that is set, else the fixtures of this crate. A relative path
+/// counts from the root of the workspace, where the tests are started, not from this crate, where they run.
 pub(crate) fn folder(system: &System) -> PathBuf {
-    let own = || Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").into();
-    PathBuf::from(std::env::var_os("EVENHAND_GOLDEN").unwrap_or_else(own)).join(system.folder)
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = match std::env::var_os("EVENHAND_GOLDEN") {
+        Some(root) => package.join("..").join(root),
+        None => package.join("tests/golden"),
+    };
+    root.join(system.folder)
 }
 
 /// Checks every file of a folder; returns the number of files checked.
