@@ -314,19 +314,35 @@ fn multiply<T: Real, S: Simd>(
     product: &mut [T],
 ) {
     // For the residual, A enters with the sign -1 and the ratings' own terms join in the same pass over the rows.
-    let sign = if residual { T::ZERO - T::ONE } else { T::ONE };
     product.fill(T::ZERO);
-    axpy(simd, sign * ratings.ridge, p, product);
+    axpy(simd, ratings.ridge, p, product);
     if ratings.alpha.is_some() {
-        for (&p, row) in p.iter().zip(partners.gram.chunks_exact(partners.width)) {
-            axpy(simd, sign * p, row, product);
-        }
+        add_rows(simd, &partners.gram, p, partners.width, 0, product);
     }
-    let mut n = 0;
-    while n + 4 <= ratings.partners.len() {
-        let mut rows = [p; 4];
-        let (mut base, mut weights) = ([T::ZERO; 4], [T::ZERO; 4]);
-        for r in 0..4 {
+    if residual {
+        rescale(simd, T::ZERO - T::ONE, product);
+    }
+    let n = multiply_rows::<T, S, 8>(simd, ratings, partners, residual, 0, p, product);
+    let n = multiply_rows::<T, S, 4>(simd, ratings, partners, residual, n, p, product);
+    multiply_rows::<T, S, 1>(simd, ratings, partners, residual, n, p, product);
+}
+
+/// Adds the part of the ratings from `n` on, `R` at a time as long as there are so many; returns where it stopped.
+#[inline(always)]
+fn multiply_rows<T: Real, S: Simd, const R: usize>(
+    simd: S,
+    ratings: Ratings<'_, T>,
+    partners: &Partners<T>,
+    residual: bool,
+    mut n: usize,
+    p: &[T],
+    product: &mut [T],
+) -> usize {
+    let sign = if residual { T::ZERO - T::ONE } else { T::ONE };
+    while n + R <= ratings.partners.len() {
+        let mut rows = [p; R];
+        let (mut base, mut weights) = ([T::ZERO; R], [T::ZERO; R]);
+        for r in 0..R {
             rows[r] = partners.row(ratings.partners[n + r]);
             weights[r] = sign * ratings.left(n + r);
             if residual {
@@ -334,12 +350,9 @@ fn multiply<T: Real, S: Simd>(
             }
         }
         add_ranks(simd, rows, base, weights, p, product);
-        n += 4;
+        n += R;
     }
-    for n in n..ratings.partners.len() {
-        let base = if residual { ratings.right(n) } else { T::ZERO };
-        add_ranks(simd, [partners.row(ratings.partners[n])], [base], [sign * ratings.left(n)], p, product);
-    }
+    n
 }
 
 /// A few steps of conjugate gradients from the row's earlier value (Takacs, Pilaszy & Tikk 2011), without the matrix.

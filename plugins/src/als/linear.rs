@@ -201,10 +201,13 @@ pub(super) fn add_ranks<T: Real, S: Simd, const R: usize>(
         scale[r] = T::splat(simd, base[r] + weights[r] * dots[r]);
         vectors[r] = &T::vectors::<S>(rows[r])[..to.len()];
     }
+    // Two chains of sums, of even and of odd rows: half the latency.
     for (c, to) in to.iter_mut().enumerate() {
+        let mut chains = [*to, T::splat(simd, T::ZERO)];
         for r in 0..R {
-            *to = T::fma(simd, scale[r], vectors[r][c], *to);
+            chains[r % 2] = T::fma(simd, scale[r], vectors[r][c], chains[r % 2]);
         }
+        *to = T::plus(simd, chains[0], chains[1]);
     }
 }
 

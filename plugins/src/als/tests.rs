@@ -249,5 +249,5 @@ fn seeded_outcomes_are_stable() {
     let cg = fit(&Als { solver: Solver::Cg, feedback: FeedbackKind::Implicit, ..als }, &ratings());
     let bits = |m: &Factors| [m.users[(0, 0)], m.users[(2, 7)], m.items[(1, 5)]].map(f32::to_bits);
     assert_eq!(bits(&exact), [3176768711, 1058447079, 3196192616]);
-    assert_eq!(bits(&cg), [1060850643, 3204755770, 1059607533]);
+    assert_eq!(bits(&cg), [1060850593, 3204755776, 1059607535]);
 }
