@@ -1,6 +1,6 @@
 //! Fitted state: what every model can do, and the factors that most of them share.
 
-use crate::dense::{Best, TopK, offer_unseen};
+use crate::dense::{Best, TopK, TopKRows, offer_unseen};
 use crate::{Error, Interactions, Result, Run};
 use nalgebra::DMatrix;
 use rayon::prelude::*;
@@ -95,19 +95,20 @@ pub trait Model: erased_serde::Serialize + Any + Send + Sync {
             return Ok(top);
         }
         let batches: Vec<_> = top.chunks_mut(BATCH).into_iter().zip(users.chunks(BATCH)).collect();
-        run.install(|| {
-            batches.into_par_iter().try_for_each(|(mut rows, users)| {
-                let mut scores = DMatrix::zeros(0, 0);
-                let mut best = Best::new(k);
-                self.score(users, &mut scores, run)?;
-                for (b, &user) in users.iter().enumerate() {
-                    let seen = seen.map_or(&[][..], |s| s.by_user().partners(user as usize));
-                    offer_unseen(scores.column(b).as_slice(), seen, &mut best)?;
-                    rows.set(b, &mut best);
-                }
-                Ok::<_, Error>(())
-            })
-        })?;
+        let select = |(mut rows, users): (TopKRows<'_>, &[u32])| {
+            let mut scores = DMatrix::zeros(0, 0);
+            let mut best = Best::new(k);
+            self.score(users, &mut scores, run)?;
+            for (b, &user) in users.iter().enumerate() {
+                let seen = seen.map_or(&[][..], |s| s.by_user().partners(user as usize));
+                offer_unseen(scores.column(b).as_slice(), seen, &mut best)?;
+                rows.set(b, &mut best);
+            }
+            Ok(())
+        };
+        let done: Vec<Result<()>> = run.install(|| batches.into_par_iter().map(select).collect());
+        // Of several failures the first user's counts, however the batches were scheduled.
+        done.into_iter().collect::<Result<()>>()?;
         Ok(top)
     }
 
@@ -321,6 +322,20 @@ mod tests {
         fn score(&self, users: &[u32], out: &mut DMatrix<f32>, _: &Run) -> Result<()> {
             *out = self.0.select_columns(&users.iter().map(|&u| u as usize).collect::<Vec<_>>());
             Ok(())
+        }
+    }
+
+    #[test]
+    fn the_first_failing_user_is_reported_on_any_number_of_threads() {
+        let mut scores = DMatrix::from_element(4, 1000, 1.0);
+        for (user, item) in [(999, 0), (500, 1), (130, 3), (140, 2)] {
+            scores[(item, user)] = f32::NAN;
+        }
+        let everyone: Vec<u32> = (0..1000).collect();
+        for threads in [1, 2, 7] {
+            let run = Run::new(0).with_threads(threads).unwrap();
+            let error = Given(scores.clone()).top_k(&everyone, None, 2, &run).unwrap_err();
+            assert_eq!(error.to_string(), "score of item 3 became non-finite");
         }
     }
 

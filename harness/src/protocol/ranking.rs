@@ -26,13 +26,16 @@ pub(super) fn figures(model: &dyn Model, data: &Dataset, fold: &Fold, eval: &Eva
     // Whole numbers: the order of counting makes no difference.
     let shown: Vec<AtomicU64> = (0..eval.k.len() * data.ratings.items()).map(|_| AtomicU64::new(0)).collect();
     let block = (SCORES / data.ratings.items().max(1)).clamp(1, 64);
-    run.install(|| {
+    let measured: Vec<Result<()>> = run.install(|| {
         let blocks = tested.par_chunks(block).zip(values.par_chunks_mut(block * width));
-        blocks.try_for_each(|(tested, values)| {
+        let measure = |(tested, values): (&[Tested], &mut [f64])| {
             run.check()?;
             measure(model, fold, eval, tested, run, values, &shown)
-        })
-    })?;
+        };
+        blocks.map(measure).collect()
+    });
+    // Of several failures the first user's counts, however the blocks were scheduled.
+    measured.into_iter().collect::<Result<()>>()?;
 
     let mut figures = Vec::new();
     let all: Vec<usize> = (0..tested.len()).collect();

@@ -13,13 +13,16 @@ pub(super) fn figures(model: &dyn Model, data: &Dataset, test: &Interactions, ru
     let items = test.by_user().all_partners();
     let actual = test.by_user().all_values();
     let mut predicted = vec![0.0; users.len()];
-    run.install(|| {
+    let done: Vec<Result<()>> = run.install(|| {
         let blocks = predicted.par_chunks_mut(BLOCK).zip(users.par_chunks(BLOCK)).zip(items.par_chunks(BLOCK));
-        blocks.try_for_each(|((out, users), items)| {
+        let predict = |((out, users), items): ((&mut [f32], &[u32]), &[u32])| {
             run.check()?;
             model.predict(users, items, out, run)
-        })
-    })?;
+        };
+        blocks.map(predict).collect()
+    });
+    // Of several failures the first row's counts, however the blocks were scheduled.
+    done.into_iter().collect::<Result<()>>()?;
     if let Some(at) = predicted.iter().position(|p| !p.is_finite()) {
         let what = format!("predicted rating of user {}, item {}", users[at], items[at]);
         return Err(Error::Diverged { what, step: None });

@@ -8,21 +8,7 @@ use crate::protocol::offline;
 
 /// `results.csv`: every number of every finished cell, in the order of the experiment. Equal seeds give equal bytes.
 pub fn results_csv(experiment: &Experiment, comparison: &Comparison) -> Vec<u8> {
-    let header = [
-        "experiment",
-        "protocol",
-        "recommender",
-        "label",
-        "params",
-        "seed",
-        "fold",
-        "metric",
-        "k",
-        "group",
-        "value",
-        "n",
-    ];
-    let mut table = Table::new(&header);
+    let mut table = Table::new(&[&HEAD[..], &["metric", "k", "group", "value", "n"]].concat());
     for cell in &comparison.cells {
         let Some(outcome) = cell.outcome() else { continue };
         let head = head(experiment, cell);
@@ -43,19 +29,7 @@ pub fn results_csv(experiment: &Experiment, comparison: &Comparison) -> Vec<u8> 
 
 /// `timings.csv`: how long each finished cell took, and whether an earlier run measured it.
 pub fn timings_csv(experiment: &Experiment, comparison: &Comparison) -> Vec<u8> {
-    let header = [
-        "experiment",
-        "protocol",
-        "recommender",
-        "label",
-        "params",
-        "seed",
-        "fold",
-        "fit_seconds",
-        "evaluate_seconds",
-        "found",
-    ];
-    let mut table = Table::new(&header);
+    let mut table = Table::new(&[&HEAD[..], &["fit_seconds", "evaluate_seconds", "found"]].concat());
     for cell in &comparison.cells {
         let Some(outcome) = cell.outcome() else { continue };
         let found = matches!(cell.end, CellEnd::Found(_));
@@ -65,7 +39,10 @@ pub fn timings_csv(experiment: &Experiment, comparison: &Comparison) -> Vec<u8> 
     table.finish()
 }
 
-fn head(experiment: &Experiment, cell: &Cell) -> [String; 7] {
+/// The columns that say which cell a row belongs to.
+const HEAD: [&str; 7] = ["experiment", "protocol", "recommender", "label", "params", "seed", "fold"];
+
+fn head(experiment: &Experiment, cell: &Cell) -> [String; HEAD.len()] {
     let setting = &experiment.settings[cell.place.setting];
     [
         experiment.name.clone(),
