@@ -154,6 +154,15 @@ impl Scale {
     }
 }
 
+/// The groupings between which fairness is asked for: training losses and metrics speak of these.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Protected<'a> {
+    /// Of the users.
+    pub users: Option<&'a Groups>,
+    /// Of the items.
+    pub items: Option<&'a Groups>,
+}
+
 /// Interactions with everything that is known about them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Dataset {
@@ -173,6 +182,10 @@ pub struct Dataset {
     pub user_groups: Vec<Groups>,
     /// Groupings of the items.
     pub item_groups: Vec<Groups>,
+    /// Place of the protected grouping among those of the users; of no meaning where there is none.
+    pub protected_users: usize,
+    /// The same of the items.
+    pub protected_items: usize,
     /// Meaning of the values.
     pub scale: Scale,
 }
@@ -189,7 +202,17 @@ impl Dataset {
             item_titles: Vec::new(),
             user_groups: Vec::new(),
             item_groups: Vec::new(),
+            protected_users: 0,
+            protected_items: 0,
             scale,
+        }
+    }
+
+    /// The groupings between which fairness is asked for; by default the first of each side.
+    pub fn protected(&self) -> Protected<'_> {
+        Protected {
+            users: self.user_groups.get(self.protected_users),
+            items: self.item_groups.get(self.protected_items),
         }
     }
 
@@ -212,7 +235,13 @@ impl Dataset {
             same("items of the test rows", items, test.items())?;
         }
         self.user_groups.iter().try_for_each(|g| same("users of a grouping", users, g.entities()))?;
-        self.item_groups.iter().try_for_each(|g| same("items of a grouping", items, g.entities()))
+        self.item_groups.iter().try_for_each(|g| same("items of a grouping", items, g.entities()))?;
+        let exists = |what, at: usize, groupings: &[Groups]| match groupings.len() {
+            n if at < n.max(1) => Ok(()),
+            n => Err(Error::shape(what, format!("below {n}"), at)),
+        };
+        exists("protected grouping of the users", self.protected_users, &self.user_groups)?;
+        exists("protected grouping of the items", self.protected_items, &self.item_groups)
     }
 }
 

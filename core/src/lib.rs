@@ -24,13 +24,13 @@ extern crate self as evenhand_core;
 
 pub mod contract;
 pub mod dense;
+pub mod fairness;
 pub mod metrics;
 pub mod params;
 pub mod snapshot;
 
 mod data;
 mod error;
-mod fairness;
 mod group;
 mod interactions;
 mod model;
@@ -42,7 +42,7 @@ mod rng;
 mod run;
 mod simulator;
 
-pub use data::{Dataset, Groups, Ids, Scale};
+pub use data::{Dataset, Groups, Ids, Protected, Scale};
 pub use dense::{Dense, TopK};
 pub use error::{Error, Result, Source, nearest};
 pub use fairness::{FairnessData, FairnessLoss};

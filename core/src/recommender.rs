@@ -1,6 +1,7 @@
 //! Recommenders: from observed interactions to a fitted [`Model`].
 
-use crate::{Dataset, Groups, Interactions, Model, Recipe, Result, Run, Scale};
+use crate::data::Protected;
+use crate::{Dataset, FairnessData, Groups, Interactions, Model, Recipe, Result, Run, Scale};
 
 /// What a recommender may learn from: the training rows, and what is known of users and items.
 #[derive(Clone, Copy, Debug)]
@@ -12,6 +13,8 @@ pub struct Training<'a> {
     pub user_groups: &'a [Groups],
     /// Groupings of the items.
     pub item_groups: &'a [Groups],
+    /// The groupings between which fairness is asked for.
+    pub protected: Protected<'a>,
     /// Meaning of the values.
     pub scale: Scale,
 }
@@ -23,12 +26,28 @@ impl<'a> Training<'a> {
         let low = values.iter().copied().reduce(f32::min).unwrap_or(0.0);
         let high = values.iter().copied().reduce(f32::max).unwrap_or(0.0);
         let scale = Scale { low, high, like_above: low + (high - low) / 2.0 };
-        Self { ratings, user_groups: &[], item_groups: &[], scale }
+        Self { ratings, user_groups: &[], item_groups: &[], protected: Protected::default(), scale }
     }
 
     /// `ratings`, usually a part of those of `data`, with the groups and the scale of `data`.
     pub fn of(data: &'a Dataset, ratings: &'a Interactions) -> Self {
-        Self { ratings, user_groups: &data.user_groups, item_groups: &data.item_groups, scale: data.scale }
+        Self {
+            ratings,
+            user_groups: &data.user_groups,
+            item_groups: &data.item_groups,
+            protected: data.protected(),
+            scale: data.scale,
+        }
+    }
+
+    /// What a fairness loss may look at.
+    pub fn fairness(&self) -> FairnessData<'a> {
+        FairnessData {
+            train: self.ratings,
+            user_groups: self.protected.users,
+            item_groups: self.protected.items,
+            like_above: self.scale.like_above,
+        }
     }
 }
 

@@ -16,6 +16,11 @@ pub trait Observer: Send + Sync {
     fn figure(&self, step: usize, name: &str, value: f64) {
         let _ = (step, name, value);
     }
+
+    /// Something that the reader of the results should know beforehand: a large need of memory, a fallback.
+    fn note(&self, text: &str) {
+        let _ = text;
+    }
 }
 
 /// An observer that ignores everything.

@@ -108,6 +108,8 @@ pub fn digest(data: &Dataset) -> String {
     number(usize::from(data.test.is_some()));
     number(data.user_groups.len());
     number(data.item_groups.len());
+    number(data.protected_users);
+    number(data.protected_items);
     for part in std::iter::once(&data.ratings).chain(&data.test) {
         rows(&mut hash, part);
     }

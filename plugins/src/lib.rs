@@ -1,6 +1,8 @@
 //! The plugins that come with Evenhand: one file each, a folder only where a family shares parts.
 #![warn(missing_docs)]
 
+mod linear;
+
 pub mod als;
 pub mod biased_ratings;
 pub mod popularity;

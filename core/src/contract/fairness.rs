@@ -48,7 +48,7 @@ fn groups(name: &str, entities: usize, members: &[&dyn Fn(u32) -> bool]) -> Grou
 impl Subject<'_> {
     fn data(&self) -> FairnessData<'_> {
         let Self { train, user_groups, item_groups, .. } = self;
-        FairnessData { train, user_groups, item_groups, like_above: 3.0 }
+        FairnessData { train, user_groups: Some(user_groups), item_groups: Some(item_groups), like_above: 3.0 }
     }
 
     /// Predictions between 1 and 5.
@@ -99,8 +99,10 @@ fn empty_group(s: &Subject<'_>) -> Result<(), Stop> {
     let lonely_users = groups("user", users, &[&|_| true, &|_| false]);
     let lonely_items = groups("item", items, &[&|_| false, &|_| true]);
     let usual = s.data();
-    let cases =
-        [FairnessData { user_groups: &lonely_users, ..usual }, FairnessData { item_groups: &lonely_items, ..usual }];
+    let cases = [
+        FairnessData { user_groups: Some(&lonely_users), ..usual },
+        FairnessData { item_groups: Some(&lonely_items), ..usual },
+    ];
     for data in cases {
         // A refusal is a fair answer.
         if let Ok((value, gradient)) = s.evaluate(&data, &Run::new(0)) {

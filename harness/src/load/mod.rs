@@ -159,6 +159,8 @@ pub fn load_with_notes(path: &Path, options: &Options) -> Result<(Dataset, Notes
         item_titles: items.titles,
         user_groups: users.groups,
         item_groups: items.groups,
+        protected_users: 0,
+        protected_items: 0,
         scale,
     };
     dataset.check()?;

@@ -11,15 +11,15 @@
 //! Several ratings of one pair are observations of their own. An entity without ratings has zero factors.
 
 mod half_step;
-mod linear;
+
 #[cfg(test)]
 mod tests;
 
+use crate::linear::Real;
 use evenhand_core::{
     Compressed, Error, Factors, Interactions, Model, Output, Params, Recommender, Result, Run, Training,
 };
 use evenhand_core::{choice, plugin};
-use linear::Real;
 use nalgebra::DMatrix;
 use rand_distr::{Distribution, StandardNormal};
 

@@ -1,5 +1,5 @@
-use super::linear::{Real, add_gram, cholesky, dot, padded, solve};
 use super::*;
+use crate::linear::{Real, add_gram, cholesky, dot, padded, solve};
 use evenhand_core::{Rows, Streams};
 use pulp::{Simd, WithSimd};
 use rand::RngExt;

@@ -11,7 +11,7 @@ fn sound(scores: &DMatrix<f64>, data: &FairnessData<'_>, gradient: &mut DMatrix<
     if expected != got {
         return Err(Error::shape("scores", format!("{expected:?}"), format!("{got:?}")));
     }
-    let members = data.user_groups.members(0);
+    let members = data.user_groups.expect("the kit has groups").members(0);
     let pairs = (members.len() * scores.nrows()).max(1) as f64;
     let sum = |u: &u32| scores.column(*u as usize).iter().sum::<f64>();
     let mean = members.iter().map(sum).sum::<f64>() / pairs;
@@ -46,7 +46,7 @@ losses! {
     Lazy = "lazy", |scores, data, _gradient| sound(scores, data, &mut DMatrix::zeros(0, 0));
     /// Divides by the size of a group.
     Dividing = "dividing", |scores, data, gradient| {
-        let smallest = (0..data.item_groups.len()).map(|g| data.item_groups.members(g).len()).min().unwrap_or(0);
+        let smallest = data.item_groups.and_then(|g| (0..g.len()).map(|n| g.members(n).len()).min()).unwrap_or(0);
         Ok(sound(scores, data, gradient)? / smallest as f64)
     };
     /// Another value on every thread count.

@@ -7,10 +7,10 @@ use pulp::Simd;
 use std::ops::{Add, Div, Mul, Sub};
 
 /// Rows are padded with zeros to a multiple of this many numbers.
-pub(super) const LANES: usize = 16;
+pub(crate) const LANES: usize = 16;
 
 /// `f32` or `f64`, with its vectors on processor `S`.
-pub(super) trait Real:
+pub(crate) trait Real:
     Copy
     + Send
     + Sync
@@ -120,7 +120,7 @@ real!(
 );
 
 /// Length of a padded row of `rank` numbers.
-pub(super) fn padded(rank: usize) -> usize {
+pub(crate) fn padded(rank: usize) -> usize {
     rank.next_multiple_of(LANES)
 }
 
@@ -168,14 +168,14 @@ fn dots_in<T: Real, S: Simd, const R: usize, const G: usize>(simd: S, rows: [&[T
 
 /// Inner product of two padded rows.
 #[inline(always)]
-pub(super) fn dot<T: Real, S: Simd>(simd: S, a: &[T], b: &[T]) -> T {
+pub(crate) fn dot<T: Real, S: Simd>(simd: S, a: &[T], b: &[T]) -> T {
     let [sum] = dots(simd, [a], b);
     sum
 }
 
 /// `to += scale * row` on padded rows.
 #[inline(always)]
-pub(super) fn axpy<T: Real, S: Simd>(simd: S, scale: T, row: &[T], to: &mut [T]) {
+pub(crate) fn axpy<T: Real, S: Simd>(simd: S, scale: T, row: &[T], to: &mut [T]) {
     let scale = T::splat(simd, scale);
     for (to, row) in T::vectors_mut::<S>(to).iter_mut().zip(T::vectors::<S>(row)) {
         *to = T::fma(simd, scale, *row, *to);
@@ -185,7 +185,7 @@ pub(super) fn axpy<T: Real, S: Simd>(simd: S, scale: T, row: &[T], to: &mut [T])
 /// `to += sum of (base[n] + weights[n] rows[n] . p) rows[n]` over some padded rows, so that `p` and `to` are read once
 /// for all of them.
 #[inline(always)]
-pub(super) fn add_ranks<T: Real, S: Simd, const R: usize>(
+pub(crate) fn add_ranks<T: Real, S: Simd, const R: usize>(
     simd: S,
     rows: [&[T]; R],
     base: [T; R],
@@ -213,7 +213,7 @@ pub(super) fn add_ranks<T: Real, S: Simd, const R: usize>(
 
 /// `gram += rows' rows` for padded `rows` of `width`, the upper triangle (a little more, where a tile overlaps it).
 #[inline(always)]
-pub(super) fn add_gram<T: Real, S: Simd>(simd: S, rows: &[T], width: usize, gram: &mut [T]) {
+pub(crate) fn add_gram<T: Real, S: Simd>(simd: S, rows: &[T], width: usize, gram: &mut [T]) {
     tiles(simd, T::ONE, rows, width, 0, gram);
 }
 
@@ -289,7 +289,7 @@ fn tile<T: Real, S: Simd, const TILE: usize, const W: usize>(
 /// `inverse` receives the inverse diagonal. False where A is not positive definite to working precision; a pivot that is NaN or
 /// infinite shows in the solution instead.
 #[inline(always)]
-pub(super) fn cholesky<T: Real, S: Simd>(simd: S, a: &mut [T], rank: usize, width: usize, inverse: &mut [T]) -> bool {
+pub(crate) fn cholesky<T: Real, S: Simd>(simd: S, a: &mut [T], rank: usize, width: usize, inverse: &mut [T]) -> bool {
     // A pivot this much smaller than its diagonal entry consists of rounding errors.
     let noise = T::of(rank as f64) * T::EPSILON;
     for j in 0..rank {
@@ -322,7 +322,7 @@ pub(super) fn cholesky<T: Real, S: Simd>(simd: S, a: &mut [T], rank: usize, widt
 
 /// Solves U'U x = b in place, given what [`cholesky`] left. `b` is padded with zeros.
 #[inline(always)]
-pub(super) fn solve<T: Real, S: Simd>(simd: S, u: &mut [T], rank: usize, width: usize, inverse: &[T], b: &mut [T]) {
+pub(crate) fn solve<T: Real, S: Simd>(simd: S, u: &mut [T], rank: usize, width: usize, inverse: &[T], b: &mut [T]) {
     // U'y = b, panel by panel.
     let mut weights = [T::ZERO; LANES];
     for first in (0..rank).step_by(LANES) {
@@ -361,7 +361,7 @@ pub(super) fn solve<T: Real, S: Simd>(simd: S, u: &mut [T], rank: usize, width: 
 
 /// `to += sum of weights[n] rows[n]` over the columns from `first` on of padded rows of `width`.
 #[inline(always)]
-pub(super) fn add_rows<T: Real, S: Simd>(simd: S, rows: &[T], weights: &[T], width: usize, first: usize, to: &mut [T]) {
+pub(crate) fn add_rows<T: Real, S: Simd>(simd: S, rows: &[T], weights: &[T], width: usize, first: usize, to: &mut [T]) {
     let to = T::vectors_mut::<S>(to);
     // Four vectors stay in registers over all rows.
     for (c, to) in to.chunks_mut(4).enumerate() {
@@ -389,7 +389,7 @@ pub(super) fn add_rows<T: Real, S: Simd>(simd: S, rows: &[T], weights: &[T], wid
 
 /// `row *= scale` on a padded row.
 #[inline(always)]
-pub(super) fn rescale<T: Real, S: Simd>(simd: S, scale: T, row: &mut [T]) {
+pub(crate) fn rescale<T: Real, S: Simd>(simd: S, scale: T, row: &mut [T]) {
     let scale = T::splat(simd, scale);
     for v in T::vectors_mut::<S>(row) {
         *v = T::times(simd, *v, scale);
