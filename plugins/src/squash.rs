@@ -1,0 +1,185 @@
+//! From the product of factors to a prediction, and the fitted model of those who train through it.
+
+use evenhand_core::{Error, Factors, Model, Output, Result, Run, Scale, choice, restorable};
+use nalgebra::DMatrix;
+use serde::{Deserialize, Serialize};
+
+choice! {
+    /// How a raw product becomes a prediction.
+    pub enum Shape {
+        /// By the scale of the data: `tanh` for likes and dislikes (-1 to 1), `five-stars` otherwise.
+        Auto = "auto",
+        /// Cut off at the ends of the scale.
+        FiveStars = "five-stars",
+        /// Hyperbolic tangent, for values from -1 to 1.
+        Tanh = "tanh",
+        /// As it is.
+        None = "none",
+    }
+}
+
+impl Shape {
+    /// The shape for data of that scale: never [`Self::Auto`].
+    pub(crate) fn for_scale(self, scale: Scale) -> Self {
+        match self {
+            Self::Auto if (scale.low, scale.high) == (-1.0, 1.0) => Self::Tanh,
+            Self::Auto => Self::FiveStars,
+            other => other,
+        }
+    }
+}
+
+/// A monotone function of the raw product z.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Squash {
+    /// `y = z`.
+    None,
+    /// `y = tanh z`.
+    Tanh,
+    /// `y = shift + scale * min(max(z, low), high)`; the derivative is `scale` from `low` to `high`, both included, 0
+    /// outside.
+    Clamp {
+        /// Lower end of z.
+        low: f64,
+        /// Upper end of z.
+        high: f64,
+        /// Factor of the clamped value.
+        scale: f64,
+        /// Value added to it.
+        shift: f64,
+    },
+}
+
+impl Squash {
+    /// The prediction.
+    pub fn value(self, z: f64) -> f64 {
+        match self {
+            Self::None => z,
+            Self::Tanh => z.tanh(),
+            // `max` and `min` would turn a NaN into a bound.
+            Self::Clamp { low, high, scale, shift } => shift + scale * z.clamp(low, high),
+        }
+    }
+
+    /// Its derivative by z.
+    pub fn slope(self, z: f64) -> f64 {
+        match self {
+            Self::None => 1.0,
+            Self::Tanh => 1.0 - z.tanh().powi(2),
+            Self::Clamp { low, high, scale, .. } => {
+                if (low..=high).contains(&z) {
+                    scale
+                } else {
+                    0.0
+                }
+            }
+        }
+    }
+}
+
+/// A fitted model: the squashed product of user and item factors.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Squashed {
+    /// The factors of the product before squashing.
+    pub factors: Factors,
+    /// What makes a prediction of the product.
+    pub squash: Squash,
+}
+
+restorable!(Squashed = "squashed-factors", format 1);
+
+impl Model for Squashed {
+    fn kind(&self) -> &'static str {
+        "squashed-factors"
+    }
+
+    fn users(&self) -> usize {
+        self.factors.users()
+    }
+
+    fn items(&self) -> usize {
+        self.factors.items()
+    }
+
+    fn output(&self) -> Output {
+        self.factors.output
+    }
+
+    fn validate(&self) -> Result<()> {
+        if let Squash::Clamp { low, high, scale, shift } = self.squash
+            && !([low, high, scale, shift].iter().all(|v| v.is_finite()) && low <= high)
+        {
+            return Err(Error::Snapshot(format!("a clamp from {low} to {high}, times {scale}, plus {shift}")));
+        }
+        self.factors.validate()
+    }
+
+    fn score(&self, users: &[u32], out: &mut DMatrix<f32>, run: &Run) -> Result<()> {
+        self.factors.score(users, out, run)?;
+        self.apply(out.as_mut_slice());
+        Ok(())
+    }
+
+    fn predict(&self, users: &[u32], items: &[u32], out: &mut [f32], run: &Run) -> Result<()> {
+        self.factors.predict(users, items, out, run)?;
+        self.apply(out);
+        Ok(())
+    }
+
+    /// The factors of the product before squashing: the same order of items, where the squash is strictly monotone.
+    fn factors(&self) -> Option<&Factors> {
+        Some(&self.factors)
+    }
+}
+
+impl Squashed {
+    fn apply(&self, scores: &mut [f32]) {
+        if self.squash != Squash::None {
+            scores.iter_mut().for_each(|s| *s = self.squash.value(f64::from(*s)) as f32);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_and_slopes() {
+        let stars = Squash::Clamp { low: 0.0, high: 1.0, scale: 4.0, shift: 1.0 };
+        assert_eq!([-0.1, 0.0, 0.25, 1.0, 1.1].map(|z| stars.value(z)), [1.0, 1.0, 2.0, 5.0, 5.0]);
+        assert_eq!([-0.1, 0.0, 0.25, 1.0, 1.1].map(|z| stars.slope(z)), [0.0, 4.0, 4.0, 4.0, 0.0]);
+        assert!(stars.value(f64::NAN).is_nan());
+        for squash in [Squash::None, Squash::Tanh, stars] {
+            for z in [-0.7, 0.3, 0.9, 2.0] {
+                let difference = (squash.value(z + 1e-6) - squash.value(z - 1e-6)) / 2e-6;
+                assert!((difference - squash.slope(z)).abs() < 1e-8, "{squash:?} at {z}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_shape_follows_the_scale() {
+        assert_eq!(Shape::Auto.for_scale(Scale::SIGNED), Shape::Tanh);
+        assert_eq!(Shape::Auto.for_scale(Scale::FIVE_STARS), Shape::FiveStars);
+        assert_eq!(Shape::None.for_scale(Scale::SIGNED), Shape::None);
+    }
+
+    #[test]
+    fn predictions_are_squashed_products() {
+        let users = DMatrix::from_row_slice(1, 2, &[1.0, -2.0]);
+        let items = DMatrix::from_row_slice(1, 3, &[0.5, 4.0, -4.0]);
+        let factors = Factors::new(users, items, Output::Rating).unwrap();
+        let model = Squashed { factors, squash: Squash::Clamp { low: 0.0, high: 3.0, scale: 1.0, shift: 0.0 } };
+        let mut out = DMatrix::zeros(0, 0);
+        model.score(&[1, 0], &mut out, &Run::new(0)).unwrap();
+        assert_eq!(out.as_slice(), [0.0, 0.0, 3.0, 0.5, 3.0, 0.0]);
+        let mut pairs = [0.0; 2];
+        model.predict(&[0, 1], &[0, 2], &mut pairs, &Run::new(0)).unwrap();
+        assert_eq!(pairs, [0.5, 3.0]);
+        let bad = Squashed { squash: Squash::Clamp { low: 1.0, high: 0.0, scale: 1.0, shift: 0.0 }, ..model };
+        assert!(bad.validate().unwrap_err().to_string().contains("a clamp from 1 to 0"));
+    }
+}
