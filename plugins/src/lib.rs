@@ -3,10 +3,12 @@
 
 mod adam;
 mod cells;
+mod early_stop;
 mod linear;
 
 pub mod als;
 pub mod biased_ratings;
+pub mod mf;
 pub mod popularity;
 pub mod random;
 pub mod squash;

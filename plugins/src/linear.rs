@@ -28,6 +28,7 @@ pub(crate) trait Real:
     type Vector<S: Simd>: Copy;
 
     fn of(x: f64) -> Self;
+    fn wide(self) -> f64;
     fn sqrt(self) -> Self;
     /// Numbers in a vector.
     fn width<S: Simd>() -> usize;
@@ -54,6 +55,10 @@ macro_rules! real {
             #[inline(always)]
             fn of(x: f64) -> Self {
                 x as $ty
+            }
+            #[inline(always)]
+            fn wide(self) -> f64 {
+                self.into()
             }
             #[inline(always)]
             fn sqrt(self) -> Self {
