@@ -1,9 +1,16 @@
 //! The plugins that come with Evenhand: one file each, a folder only where a family shares parts.
 #![warn(missing_docs)]
 
+mod grouping;
 mod linear;
+mod rates;
 
 pub mod als;
+pub mod beyond_parity;
 pub mod biased_ratings;
+pub mod equal_experience;
+pub mod item_group;
 pub mod popularity;
 pub mod random;
+pub mod user_group;
+pub mod value;
