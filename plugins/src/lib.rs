@@ -4,11 +4,18 @@
 mod adam;
 mod cells;
 mod early_stop;
+mod grouping;
 mod linear;
+mod rates;
 
 pub mod als;
+pub mod beyond_parity;
 pub mod biased_ratings;
+pub mod equal_experience;
+pub mod item_group;
 pub mod mf;
 pub mod popularity;
 pub mod random;
 pub mod squash;
+pub mod user_group;
+pub mod value;

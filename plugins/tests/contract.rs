@@ -32,7 +32,18 @@ fn simulators() {
 
 #[test]
 fn fairness_losses() {
-    all::<dyn FairnessLoss>(&[], fairness_loss);
+    let expected = [
+        "absolute-unfairness",
+        "equal-experience",
+        "item-group",
+        "non-parity",
+        "overestimation-unfairness",
+        "underestimation-unfairness",
+        "user-group",
+        "value",
+        "value-unfairness",
+    ];
+    all::<dyn FairnessLoss>(&expected, fairness_loss);
 }
 
 #[test]

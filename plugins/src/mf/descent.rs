@@ -3,6 +3,7 @@
 use super::objective::{Evaluator, Objective, Terms};
 use super::parameters::Parameters;
 use crate::adam::Adam;
+use crate::als::Precision;
 use crate::cells::Smooth;
 use evenhand_core::{Error, Interactions, Result, Run};
 use nalgebra::DMatrix;
@@ -52,29 +53,50 @@ impl<'a, T: Smooth> Descent<'a, T> {
     }
 }
 
-/// Value and gradient of `objective` at factors of the users (rank x users) and of the items (rank x items), in double
-/// precision.
+/// Value and gradient of `objective` at factors of the users (rank x users) and of the items (rank x items).
 ///
 /// # Errors
 /// Those of the fairness loss; [`Error::Shape`] for factors of another shape than the data.
-pub fn gradient(objective: Objective<'_>, at: [DMatrix<f64>; 2], run: &Run) -> Result<(Terms, [DMatrix<f64>; 2])> {
-    let mut descent = Descent::<f64>::new(objective, at, 0.0, run)?;
-    let terms = descent.evaluator.evaluate(&descent.at, &mut descent.gradient, run)?;
-    Ok((terms, descent.gradient.matrices()))
+pub fn gradient(
+    objective: Objective<'_>,
+    at: [DMatrix<f64>; 2],
+    precision: Precision,
+    run: &Run,
+) -> Result<(Terms, [DMatrix<f64>; 2])> {
+    fn of<T: Smooth>(objective: Objective<'_>, at: [DMatrix<f64>; 2], run: &Run) -> Result<(Terms, [DMatrix<f64>; 2])> {
+        let mut descent = Descent::<T>::new(objective, at, 0.0, run)?;
+        let terms = descent.evaluator.evaluate(&descent.at, &mut descent.gradient, run)?;
+        Ok((terms, descent.gradient.matrices()))
+    }
+    run.install(|| match precision {
+        Precision::F32 => of::<f32>(objective, at, run),
+        Precision::F64 => of::<f64>(objective, at, run),
+    })
 }
 
-/// `steps` steps of Adam from `start` in double precision: the terms before each step, and the factors after the last.
+/// `steps` steps of Adam from `start`: the terms before each step, and the factors after the last.
 ///
 /// # Errors
-/// As [`gradient`]; [`Error::Diverged`] with the step.
+/// As [`gradient`]; [`Error::Diverged`] with the step; [`Error::Cancelled`].
 pub fn descend(
     objective: Objective<'_>,
     start: [DMatrix<f64>; 2],
     rate: f64,
     steps: usize,
+    precision: Precision,
     run: &Run,
 ) -> Result<(Vec<Terms>, [DMatrix<f64>; 2])> {
-    let mut descent = Descent::<f64>::new(objective, start, rate, run)?;
-    let terms = (0..steps).map(|step| descent.step(step, run)).collect::<Result<_>>()?;
-    Ok((terms, descent.at.matrices()))
+    fn of<T: Smooth>(mut descent: Descent<'_, T>, steps: usize, run: &Run) -> Result<(Vec<Terms>, [DMatrix<f64>; 2])> {
+        let step = |step| {
+            run.step(step, steps)?;
+            descent.step(step, run)
+        };
+        let terms = (0..steps).map(step).collect::<Result<_>>()?;
+        run.observer().progress(steps, steps);
+        Ok((terms, descent.at.matrices()))
+    }
+    run.install(|| match precision {
+        Precision::F32 => of(Descent::<f32>::new(objective, start, rate, run)?, steps, run),
+        Precision::F64 => of(Descent::<f64>::new(objective, start, rate, run)?, steps, run),
+    })
 }

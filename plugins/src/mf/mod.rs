@@ -30,7 +30,7 @@ use crate::early_stop::{HeldOut, Patience};
 use crate::squash::{Shape, Squash, Squashed};
 use descent::Descent;
 use evenhand_core::{
-    FairnessData, FairnessLoss, Factors, Interactions, Model, Nested, Output, Params, Recommender, Result, Run, Scale,
+    Factors, FairnessData, FairnessLoss, Interactions, Model, Nested, Output, Params, Recommender, Result, Run, Scale,
     Training, plugin,
 };
 use nalgebra::DMatrix;
@@ -78,12 +78,7 @@ impl Recommender for Mf {
 }
 
 impl Mf {
-    fn descend<T: Smooth>(
-        &self,
-        train: &Training<'_>,
-        start: [DMatrix<f64>; 2],
-        run: &Run,
-    ) -> Result<Box<dyn Model>> {
+    fn descend<T: Smooth>(&self, train: &Training<'_>, start: [DMatrix<f64>; 2], run: &Run) -> Result<Box<dyn Model>> {
         let held_out = match self.early_stop {
             Some(epochs) => Some((HeldOut::draw(train.ratings, self.holdout, run)?, Patience::new(epochs.max(1)))),
             None => None,

@@ -6,7 +6,7 @@
 
 use super::observed::{self, Rows};
 use super::parameters::Parameters;
-use super::strips::{Flow, Strips};
+use super::strips::{Accuracy, Flow, Strips};
 use super::tiles::TILE;
 use crate::cells::{Cell, Smooth};
 use crate::squash::Squash;
@@ -96,7 +96,8 @@ impl<'a, T: Smooth> Evaluator<'a, T> {
     pub(super) fn error(&self, at: &Parameters<T>, rows: &Interactions) -> f64 {
         let mut predicted = vec![0.0; rows.len()];
         observed::predict(rows, at, self.objective.squash, &mut predicted);
-        let squares: f64 = predicted.iter().zip(rows.by_user().all_values()).map(|(p, &r)| (p - f64::from(r)).powi(2)).sum();
+        let squares: f64 =
+            predicted.iter().zip(rows.by_user().all_values()).map(|(p, &r)| (p - f64::from(r)).powi(2)).sum();
         (squares / rows.len() as f64).sqrt()
     }
 
@@ -106,7 +107,11 @@ impl<'a, T: Smooth> Evaluator<'a, T> {
         gradient.users.fill(T::ZERO);
         gradient.items.fill(T::ZERO);
         let weight = fairness.map_or(0.0, |(.., weight)| weight);
+        let weight_of_row = accuracy / train.len() as f64;
+        let of_rows = Accuracy { train, squash, weight: weight_of_row };
         let (mut value, mut extra) = (0.0, None);
+        // Squared errors, where a pass over all cells comes across the training rows.
+        let mut squares = None;
         match &mut self.form {
             Form::Absent => {}
             Form::Linear(cells) => value = linear(cells, weight, at, gradient),
@@ -122,8 +127,8 @@ impl<'a, T: Smooth> Evaluator<'a, T> {
                         *c = T::of(weight * table[(a, b as usize)]);
                     }
                 }
-                let flow = Flow::Cells { cell, classes: &cells.users, coefficient };
-                strips.add_gradient(at, flow, 0..columns / TILE, gradient);
+                let flow = Flow::Cells { of: cells.of, classes: &cells.users, coefficient };
+                squares = Some(strips.add_gradient(at, of_rows, flow, 0..columns / TILE, gradient));
             }
             Form::Observed(loss, [predicted, slopes]) => {
                 observed::predict(train, at, squash, predicted);
@@ -134,7 +139,7 @@ impl<'a, T: Smooth> Evaluator<'a, T> {
             Form::Dense(parts, strips, [scores, slopes]) => {
                 strips.load(at);
                 let (loss, data, _) = fairness.expect("there is a loss");
-                let mut first = 0;
+                let (mut first, mut sum) = (0, 0.0);
                 for part in parts {
                     let tiles = first / TILE..(first + part.items()).div_ceil(TILE);
                     let share = part.items() as f64 / train.items() as f64;
@@ -145,16 +150,16 @@ impl<'a, T: Smooth> Evaluator<'a, T> {
                     value += share * loss.evaluate(scores, &data, slopes, run)?;
                     data.check_scores(slopes)?;
                     *slopes *= weight * share;
-                    let flow = Flow::Given { squash, by_prediction: slopes };
-                    strips.add_gradient(at, flow, tiles, gradient);
+                    let flow = Flow::Given { by_prediction: slopes };
+                    sum += strips.add_gradient(at, of_rows, flow, tiles, gradient);
                     first += part.items();
                 }
+                squares = Some(sum);
             }
         }
-        let weight_of_row = accuracy / train.len() as f64;
-        let sum = self.rows.add_gradient(at, squash, weight_of_row, extra, gradient);
+        let squares = squares.unwrap_or_else(|| self.rows.add_gradient(at, squash, weight_of_row, extra, gradient));
         let shrinkage = self.objective.shrink(at, gradient);
-        let error = sum / train.len() as f64;
+        let error = squares / train.len() as f64;
         Ok(Terms { error, fairness: value, total: accuracy * error + shrinkage + weight * value })
     }
 }

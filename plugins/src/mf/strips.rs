@@ -9,7 +9,8 @@ use super::tiles::{BLOCK, TILE, products, to_items, to_users};
 use crate::cells::{Cell, Smooth};
 use crate::linear::Real;
 use crate::squash::Squash;
-use evenhand_core::fairness::Classes;
+use evenhand_core::Interactions;
+use evenhand_core::fairness::{Classes, Pointwise};
 use nalgebra::DMatrix;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
@@ -38,19 +39,29 @@ struct Strip<T> {
     z: Vec<T>,
     /// Partial gradient of the items, as panels.
     back: Vec<T>,
+    /// Errors of training rows among the cells of `z`: place and what flows back.
+    errors: Vec<(usize, T)>,
     /// Sums of a block: user classes x tile.
     block: Vec<T>,
     /// Sums: user classes x items.
     sums: Vec<f64>,
 }
 
-/// What flows back from a cell.
+/// What flows back from a cell for the sake of fairness.
 #[derive(Clone, Copy)]
 pub(super) enum Flow<'a, T> {
     /// `coefficient[class of the user][item] * pull(z)`; rows of [`Strips::columns`].
-    Cells { cell: Cell, classes: &'a Classes, coefficient: &'a [T] },
+    Cells { of: Pointwise, classes: &'a Classes, coefficient: &'a [T] },
     /// `by_prediction[item - first item][user] * squash'(z)` for the items of the tiles.
-    Given { squash: Squash, by_prediction: &'a DMatrix<f64> },
+    Given { by_prediction: &'a DMatrix<f64> },
+}
+
+/// What flows back from the cells of training rows for the sake of accuracy: that of `weight * (r - y)^2`.
+#[derive(Clone, Copy)]
+pub(super) struct Accuracy<'a> {
+    pub(super) train: &'a Interactions,
+    pub(super) squash: Squash,
+    pub(super) weight: f64,
 }
 
 impl<T: Smooth> Strips<T> {
@@ -63,6 +74,7 @@ impl<T: Smooth> Strips<T> {
         let strip = || Strip {
             z: vec![T::ZERO; BLOCK * TILE],
             back: vec![T::ZERO; tiles * TILE * at.rank],
+            errors: Vec::new(),
             block: vec![T::ZERO; user_classes * TILE],
             sums: vec![0.0; user_classes * tiles * TILE],
         };
@@ -113,21 +125,24 @@ impl<T: Smooth> Strips<T> {
         total
     }
 
-    /// Adds to `gradient` what flows back from the cells of all users and of the items of `tiles`.
+    /// Adds to `gradient` what flows back from the cells of all users and of the items of `tiles`. Returns the sum of
+    /// squared errors.
     pub(super) fn add_gradient(
         &mut self,
         at: &Parameters<T>,
+        accuracy: Accuracy<'_>,
         flow: Flow<'_, T>,
         tiles: Range<usize>,
         gradient: &mut Parameters<T>,
-    ) {
+    ) -> f64 {
         let (arch, per, rank, width) = (pulp::Arch::new(), self.users, self.rank, at.width);
         let panels = &self.panels[..];
         let users = gradient.users.par_chunks_mut(per * width);
-        self.strips.par_iter_mut().zip(users).enumerate().for_each(|(s, (strip, to))| {
+        let back = |(s, (strip, to))| {
             let (rows, tiles) = (users_of(s, per, at), tiles.clone());
-            arch.dispatch(Back { at, panels, flow, strip, users: rows, tiles, to });
-        });
+            arch.dispatch(Back { at, panels, accuracy, flow, strip, users: rows, tiles, to })
+        };
+        let squares: Vec<f64> = self.strips.par_iter_mut().zip(users).enumerate().map(back).collect();
         let (strips, size) = (&self.strips, rank * TILE);
         let items = gradient.items.par_chunks_mut(TILE * width).enumerate();
         items.filter(|(tile, _)| tiles.contains(tile)).for_each(|(tile, rows)| {
@@ -140,6 +155,7 @@ impl<T: Smooth> Strips<T> {
                 }
             }
         });
+        squares.iter().sum()
     }
 
     /// The predictions of all users for the items of `tiles`: items x users.
@@ -202,6 +218,7 @@ impl<T: Smooth> WithSimd for Sum<'_, T> {
 struct Back<'a, T> {
     at: &'a Parameters<T>,
     panels: &'a [T],
+    accuracy: Accuracy<'a>,
     flow: Flow<'a, T>,
     strip: &'a mut Strip<T>,
     users: Range<usize>,
@@ -210,29 +227,42 @@ struct Back<'a, T> {
 }
 
 impl<T: Smooth> WithSimd for Back<'_, T> {
-    type Output = ();
+    /// Sum of squared errors.
+    type Output = f64;
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        let Self { at, panels, flow, strip, users, tiles, to } = self;
-        let (width, size) = (at.width, at.rank * TILE);
-        strip.back[tiles.start * size..tiles.end * size].fill(T::ZERO);
+    fn with_simd<S: Simd>(self, simd: S) -> f64 {
+        let Self { at, panels, accuracy, flow, strip, users, tiles, to } = self;
+        let (width, size, squash) = (at.width, at.rank * TILE, accuracy.squash);
+        let Strip { z, back, errors, .. } = strip;
+        back[tiles.start * size..tiles.end * size].fill(T::ZERO);
+        let mut squares = 0.0;
+        // The next training row of each user of the block.
+        let mut next = [0; BLOCK];
         for first in users.clone().step_by(BLOCK) {
             let count = BLOCK.min(users.end - first);
             let rows = &at.users[first * width..(first + count) * width];
             let to = &mut to[(first - users.start) * width..][..count * width];
-            let z = &mut strip.z[..count * TILE];
+            let z = &mut z[..count * TILE];
+            for (user, next) in (first..first + count).zip(&mut next) {
+                let partners = accuracy.train.by_user().partners(user);
+                *next = partners.partition_point(|&item| (item as usize) < tiles.start * TILE);
+            }
             for tile in tiles.clone() {
                 products(simd, rows, width, &panels[tile * size..(tile + 1) * size], z);
+                errors.clear();
+                for (u, next) in next.iter_mut().enumerate().take(count) {
+                    squares += accuracy.errors(first + u, tile, next, z, u * TILE, errors);
+                }
                 match flow {
-                    Flow::Cells { cell, classes, coefficient } => {
-                        let columns = panels.len() / at.rank;
+                    Flow::Cells { of, classes, coefficient } => {
+                        let (cell, columns) = (Cell { squash, of }, panels.len() / at.rank);
                         for (z, &class) in z.chunks_exact_mut(TILE).zip(&classes.of()[first..]) {
                             let of_class = &coefficient[class as usize * columns + tile * TILE..][..TILE];
                             T::pulls(simd, &cell, of_class, z);
                         }
                     }
-                    Flow::Given { squash, by_prediction } => {
+                    Flow::Given { by_prediction } => {
                         let skipped = (tile - tiles.start) * TILE;
                         for (u, z) in z.chunks_exact_mut(TILE).enumerate() {
                             let column = &by_prediction.as_slice()[(first + u) * by_prediction.nrows()..];
@@ -244,10 +274,41 @@ impl<T: Smooth> WithSimd for Back<'_, T> {
                         }
                     }
                 }
-                to_items(simd, rows, width, z, &mut strip.back[tile * size..(tile + 1) * size]);
+                for &(place, error) in errors.iter() {
+                    z[place] = z[place] + error;
+                }
+                to_items(simd, rows, width, z, &mut back[tile * size..(tile + 1) * size]);
                 to_users(simd, &at.items[tile * TILE * width..], width, z, to);
             }
         }
+        squares
+    }
+}
+
+impl Accuracy<'_> {
+    /// Adds the errors of the rows of `user` from the `next` on in `tile` to `errors`, of cells from `start` on in `z`.
+    /// Returns the sum of their squares.
+    #[inline(always)]
+    fn errors<T: Real>(
+        &self,
+        user: usize,
+        tile: usize,
+        next: &mut usize,
+        z: &[T],
+        start: usize,
+        errors: &mut Vec<(usize, T)>,
+    ) -> f64 {
+        let (partners, values) = (self.train.by_user().partners(user), self.train.by_user().values(user));
+        let (first, mut squares) = (tile * TILE, 0.0);
+        while *next < partners.len() && (partners[*next] as usize) < first + TILE {
+            let place = start + partners[*next] as usize - first;
+            let z = z[place].wide();
+            let miss = self.squash.value(z) - f64::from(values[*next]);
+            squares += miss * miss;
+            errors.push((place, T::of(2.0 * self.weight * miss * self.squash.slope(z))));
+            *next += 1;
+        }
+        squares
     }
 }
 

@@ -229,7 +229,8 @@ mod tests {
     /// Small whole numbers, so that every sum is exact.
     fn factors(users: usize, rank: usize) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
         let width = crate::linear::padded(rank);
-        let entry = |e: usize, f: usize, salt: usize| if f < rank { ((e * 7 + f * 3 + salt) % 5) as f32 - 2.0 } else { 0.0 };
+        let entry =
+            |e: usize, f: usize, salt: usize| if f < rank { ((e * 7 + f * 3 + salt) % 5) as f32 - 2.0 } else { 0.0 };
         let rows = (0..users * width).map(|n| entry(n / width, n % width, 1)).collect();
         let items = (0..TILE * width).map(|n| entry(n / width, n % width, 2)).collect();
         let panel = (0..rank * TILE).map(|n| entry(n % TILE, n / TILE, 2)).collect();
@@ -241,7 +242,8 @@ mod tests {
         for (users, rank) in [(1, 1), (5, 3), (6, 16), (8, 20), (13, 22), (64, 33)] {
             let width = crate::linear::padded(rank);
             let (rows, items, _) = factors(users, rank);
-            let dot = |u: usize, i: usize| -> f32 { (0..rank).map(|f| rows[u * width + f] * items[i * width + f]).sum() };
+            let dot =
+                |u: usize, i: usize| -> f32 { (0..rank).map(|f| rows[u * width + f] * items[i * width + f]).sum() };
             let [z, back, to] = pulp::Arch::new().dispatch(All { users, rank });
             for u in 0..users {
                 for i in 0..TILE {
