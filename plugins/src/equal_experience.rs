@@ -60,3 +60,39 @@ impl FairnessLoss for EqualExperience {
         self.variant != Variant::Exact
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use evenhand_core::{Groups, Interactions, Rows};
+
+    /// Two users with one item each above 3, all above 0; the groups of users as given, each item in a group of its own.
+    fn evaluate(loss: &EqualExperience, users: Option<&[&[u32]]>) -> Result<f64> {
+        let train = Interactions::new(2, 2, &Rows::default()).unwrap();
+        let groups = |of: &[&[u32]]| {
+            let lists = of.iter().enumerate().map(|(g, members)| (format!("g{g}"), members.to_vec()));
+            Groups::new("side", 2, lists.collect()).unwrap()
+        };
+        let (users, items) = (users.map(groups), groups(&[&[0], &[1]]));
+        let data =
+            FairnessData { train: &train, user_groups: users.as_ref(), item_groups: Some(&items), like_above: 3.0 };
+        let scores = DMatrix::from_column_slice(2, 2, &[4.0, 1.0, 2.0, 5.0]);
+        loss.evaluate(&scores, &data, &mut DMatrix::zeros(0, 0), &Run::new(0))
+    }
+
+    #[test]
+    fn the_threshold_is_that_of_the_data_unless_given() {
+        let own = |threshold| EqualExperience { threshold, delta: 1.0, ..EqualExperience::default() };
+        let users: Option<&[&[u32]]> = Some(&[&[0], &[1]]);
+        // Half of all cells are above 3, each set wholly or not at all: D^2 / 2 = 1/8, four times. All are above 0.
+        assert_eq!(evaluate(&own(None), users).unwrap(), 0.5);
+        assert_eq!(evaluate(&own(Some(0.0)), users).unwrap(), 0.0);
+    }
+
+    #[test]
+    fn groups_are_needed_and_empty_ones_are_named() {
+        let say = |users| evaluate(&EqualExperience::default(), users).unwrap_err().to_string();
+        assert_eq!(say(Some(&[&[0], &[]])), "data: group `side`/`g1` of users has no member");
+        assert_eq!(say(None), "data: the fairness loss needs groups of users, and there are none");
+    }
+}
