@@ -1,9 +1,9 @@
 //! Equal experience: the chance of being recommended is the same for every group of items and every group of users.
 //!
 //! The sets of cells are U_g x I_k, for all groups of users g and all groups of items k; on each the smoothed rate of
-//! predictions above tau is pulled to that of all cells. The sum of the rates' distances over the same sets is the metric
-//! DEE. With `variant = seed` the gradient is the paper's code's, to the last digits; its value there (a carrier of the
-//! gradient without a meaning of its own) is replaced by the penalty itself.
+//! predictions above tau is pulled to that of all cells. The sum of the rates' distances over the same sets is the
+//! metric DEE. With `variant = seed` the gradient is that of the paper's code; its value there (a carrier
+//! of the gradient without a meaning of its own) is replaced by the penalty itself.
 //!
 //! Jaewoong Cho, Moonseok Choi and Changho Suh, "Equal Experience in Recommender Systems", arXiv 2210.05936, 2022.
 
@@ -21,8 +21,8 @@ plugin! {
         from "Cho, Choi & Suh 2022, Equal Experience in Recommender Systems, arXiv 2210.05936" {
         /// The form of the smoothing and of the pull.
         variant: Variant = Variant::Seed;
-        /// Width h of the smoothed step at the threshold, in units of the predictions. Predictions more than 8.5 widths away
-        /// have no gradient.
+        /// Width h of the smoothed step at the threshold, in units of the predictions. Predictions more than 8.5 widths
+        /// away have no gradient.
         bandwidth: f64 = 0.01, in 1e-9..;
         /// Difference of rates at which the penalty turns from quadratic to linear.
         delta: f64 = 0.01, in 1e-9..;
@@ -66,7 +66,8 @@ mod tests {
     use super::*;
     use evenhand_core::{Groups, Interactions, Rows};
 
-    /// Two users with one item each above 3, all above 0; the groups of users as given, each item in a group of its own.
+    /// Two users with one item each above 3, all above 0; the groups of users as given, each item in a group of its
+    /// own.
     fn evaluate(loss: &EqualExperience, users: Option<&[&[u32]]>) -> Result<f64> {
         let train = Interactions::new(2, 2, &Rows::default()).unwrap();
         let groups = |of: &[&[u32]]| {
