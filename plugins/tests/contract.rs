@@ -24,7 +24,7 @@ fn all<T: Kinded + ?Sized>(expected: &[&str], check: fn(&Descriptor<T>) -> Vec<O
 
 #[test]
 fn recommenders() {
-    all::<dyn Recommender>(&["als", "popularity", "random"], recommender);
+    all::<dyn Recommender>(&["als", "mf", "popularity", "random"], recommender);
 }
 
 #[test]
