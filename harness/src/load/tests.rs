@@ -97,7 +97,12 @@ fn movielens_1m() {
     assert_eq!(grouping(&data.user_groups, "occupation"), [("K-12 student", 1), ("self-employed", 1)]);
     assert_eq!(grouping(&data.item_groups, "genre"), [("Animation", 1), ("Children's", 1), ("Drama", 1)]);
     assert_eq!(data.item_titles[1], "Cuckoo's Nest (1975)");
-    assert_eq!(notes.to_string(), "movielens-1m: 3 rows, 1 lines about users or items without rows left out");
+    let few = "note: protected groups of fewer than 30";
+    let text = format!(
+        "movielens-1m: 3 rows, 1 lines about users or items without rows left out\n\
+         {few} users by gender: `F` 1, `M` 1\n{few} items by genre: `Animation` 1, `Children's` 1, `Drama` 1"
+    );
+    assert_eq!(notes.to_string(), text);
 }
 
 #[test]
