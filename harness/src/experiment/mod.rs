@@ -25,7 +25,8 @@
 //! ```
 //!
 //! An array where a parameter is a single value is an axis of a grid: the run above has two settings. A parameter that
-//! is a list itself takes an array of arrays as an axis. The parameters of a nested plugin may be axes too. The order is
+//! is a list itself takes an array of arrays as an axis. The parameters of a nested plugin may be axes too, and `none` leaves
+//! out a parameter that may be left out: `fairness = ["none", { plugin = "value", rated_items = [true, false] }]`. The order is
 //! that of the file, the first axis slowest. Two settings with the same effective parameters are one; a warning says so.
 //! Two settings with the same label are an error.
 //!
