@@ -25,10 +25,10 @@
 //! ```
 //!
 //! An array where a parameter is a single value is an axis of a grid: the run above has two settings. A parameter that
-//! is a list itself takes an array of arrays as an axis. The parameters of a nested plugin may be axes too, and `none` leaves
-//! out a parameter that may be left out: `fairness = ["none", { plugin = "value", rated_items = [true, false] }]`. The order is
-//! that of the file, the first axis slowest. Two settings with the same effective parameters are one; a warning says so.
-//! Two settings with the same label are an error.
+//! is a list itself takes an array of arrays as an axis. The parameters of a nested plugin may be axes too, and `none`
+//! leaves out what may be left out: `fairness = ["none", { plugin = "value", rated_items = [true, false] }]`. The order
+//! is that of the file, the first axis slowest. Two settings with the same effective parameters are one; a warning says
+//! so. Two settings with the same label are an error.
 //!
 //! An unknown key, a wrong name or value is an error with its place and the nearest key or name that exists.
 
