@@ -18,6 +18,7 @@ use crate::protocol::offline;
 use crate::split::{Division, Fold};
 use crate::store::Store;
 use evenhand_core::{Dataset, Error, Run, Streams};
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -164,13 +165,20 @@ impl Work<'_> {
         Division::new(&self.data, &self.experiment.split, &Streams::new(seed)).map_err(Failure::of_data)
     }
 
+    /// One fold of the division with that seed, its validation rows held out where there are to be some.
+    fn fold<'d>(&self, seed: u64, division: &'d Division<'_>, at: usize) -> Result<Cow<'d, Fold>, Failure> {
+        let e = self.experiment;
+        let fold = division.fold(at).map_err(Failure::of_data)?;
+        let Some(share) = e.validation else { return Ok(fold) };
+        fold.with_validation(&e.split, share, &Streams::new(seed)).map(Cow::Owned).map_err(Failure::of_data)
+    }
+
     fn stopped(&self) -> bool {
         self.host.cancel.load(Ordering::SeqCst)
     }
 
     fn identity(&self, place: Place) -> serde_json::Value {
-        let e = self.experiment;
-        cell::identity(&e.settings[place.setting], &self.digest, &e.split, &e.eval, place.seed, place.fold)
+        cell::identity(self.experiment, &self.digest, place)
     }
 
     /// The cells that an earlier run has finished.
@@ -195,7 +203,7 @@ impl Work<'_> {
             if missing.is_empty() || self.stopped() {
                 continue;
             }
-            let fold = division.fold(at).map_err(Failure::of_data)?;
+            let fold = self.fold(seed, division, at)?;
             for place in missing {
                 if self.stopped() {
                     break;
@@ -281,7 +289,8 @@ fn announce(e: &Experiment, data: &Description, test_rows: usize, cells: usize, 
         let sizes: Vec<String> = groups.sizes.iter().map(|(label, n)| format!("{label} {n}")).collect();
         say(format!("  groups  {}: {}", groups.name, sizes.join(", ")));
     }
-    say(format!("  split   {}  {test_rows} test rows", e.split.name()));
+    let held = e.validation.map_or_else(String::new, |share| format!("  validation {share} of the training rows"));
+    say(format!("  split   {}  {test_rows} test rows{held}", e.split.name()));
     let (settings, seeds) = (e.settings.len(), e.seeds.len());
     let folds = cells / (seeds * settings);
     let folds = if folds > 1 { format!(" x {folds} folds") } else { String::new() };

@@ -7,17 +7,19 @@ impl Split {
     /// Checks that a share of the training rows can be held out under this rule.
     ///
     /// # Errors
-    /// [`Error::OutOfRange`] for a share outside of (0, 1), [`Error::Unusable`] for a rule that draws no share.
+    /// [`Error::OutOfRange`] for a share outside of (0, 1), and for a rule that draws no share.
     pub fn check_validation(&self, share: f64) -> Result<()> {
+        let refuse = |range: String| {
+            let field = "split.validation".into();
+            Err(Error::OutOfRange { plugin: None, field, value: share.to_string(), range })
+        };
+        if matches!(self, Self::LeaveLastOut | Self::Given) {
+            let known = "random, per-user, global-time and k-fold";
+            return refuse(format!("none with split `{}`, which draws no share of the rows; {known} do", self.name()));
+        }
         // Written so that NaN is refused.
         if !(0.0 < share && share < 1.0) {
-            let (field, range) = ("split.validation".into(), "a share above 0 and below 1".into());
-            return Err(Error::OutOfRange { plugin: None, field, value: share.to_string(), range });
-        }
-        if matches!(self, Self::LeaveLastOut | Self::Given) {
-            let text = "draws no share of the rows, so `split.validation` can not follow it";
-            let known = "random, per-user, global-time, k-fold";
-            return Err(Error::Unusable(format!("split `{}` {text}; rules that can: {known}", self.name())));
+            return refuse("a share above 0 and below 1".into());
         }
         Ok(())
     }
@@ -117,8 +119,8 @@ mod tests {
         for share in [0.0, 1.0, f64::NAN] {
             assert!(said(Split::default(), share).starts_with("parameter `split.validation` = "));
         }
-        assert!(said(Split::Given, 0.1).contains("split `given` draws no share of the rows"));
-        assert!(said(Split::LeaveLastOut, 0.1).contains("rules that can: random, per-user, global-time, k-fold"));
+        assert!(said(Split::Given, 0.1).ends_with("expected none with split `given`, which draws no share of the rows; random, per-user, global-time and k-fold do"));
+        assert!(said(Split::LeaveLastOut, 0.1).contains("split `leave-last-out`"));
         let mut rows = Rows::default();
         rows.push(0, 0, 1.0);
         let one = Interactions::new(12, 9, &rows).unwrap();
