@@ -41,6 +41,8 @@ pub struct Comparison {
     pub data: Description,
     /// Hash of the data.
     pub digest: String,
+    /// Names of the groupings of users and of items between which fairness is measured.
+    pub protected: [Option<String>; 2],
     /// Test rows of the first division.
     pub test_rows: usize,
     /// What the reader of the results should know.
@@ -147,7 +149,9 @@ pub fn compare(experiment: &Experiment, store: Option<&Store>, host: &Host) -> R
         let text = "no test row is relevant to its user, so there are no ranking metrics; see `eval.relevant`";
         warnings.push(format!("{text} (values above {} are liked)", work.data.scale.like_above));
     }
-    Ok(Comparison { data: description, digest: work.digest, test_rows, warnings, cells, interrupted })
+    let protected = work.data.protected();
+    let protected = [protected.users, protected.items].map(|groups| groups.map(|g| g.name().to_string()));
+    Ok(Comparison { data: description, digest: work.digest, protected, test_rows, warnings, cells, interrupted })
 }
 
 /// What the cells of one comparison have in common.

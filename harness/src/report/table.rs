@@ -1,8 +1,10 @@
 //! The comparison as text for a terminal.
 
+use super::choice::{self, Choice};
 use super::summary::{MeanFigure, SettingSummary, Summary};
+use crate::experiment::Choose;
 use crate::progress::printable;
-use crate::protocol::metric_name;
+use crate::protocol::{VALIDATION_RMSE, metric_name};
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table};
 use std::fmt::Write;
@@ -10,6 +12,24 @@ use std::fmt::Write;
 /// A column of the main table: metric, whether it is one of a list, and which way is better (-1 for lower).
 const COLUMNS: [(&str, bool, f64); 5] =
     [("rmse", false, -1.0), ("ndcg", true, 1.0), ("recall", true, 1.0), ("coverage", true, 1.0), ("gini", true, -1.0)];
+
+/// The same of the table of fairness, and of the settings that were chosen.
+const FAIRNESS: [(&str, bool, f64); 6] = [
+    ("rmse", false, -1.0),
+    ("dee", false, -1.0),
+    ("val", false, -1.0),
+    ("ugf", false, -1.0),
+    ("cvs", false, -1.0),
+    ("dee", true, -1.0),
+];
+const CHOSEN: [(&str, bool, f64); 6] = [
+    (VALIDATION_RMSE, false, -1.0),
+    ("rmse", false, -1.0),
+    ("dee", false, -1.0),
+    ("val", false, -1.0),
+    ("ugf", false, -1.0),
+    ("cvs", false, -1.0),
+];
 
 /// Groups with fewer users than this are left out of the gap: it would show noise.
 const ENOUGH: u64 = 30;
@@ -44,6 +64,16 @@ fn report(summary: &Summary, width: Option<u16>) -> String {
             metric_name("ndcg", Some(k)),
             left_out(&dropped)
         );
+    }
+    if let Some(table) = fairness_table(summary) {
+        let (table, dropped) = fitted(table, width);
+        let [above, below] = fairness_words(summary);
+        let _ = write!(out, "\n{above}\n{table}\n{below}\n{}", left_out(&dropped));
+    }
+    if let Some(choice) = &summary.choice {
+        let (table, without) = choice_table(summary, choice);
+        let (table, dropped) = fitted(table, width);
+        let _ = write!(out, "\n{}\n{table}\n{without}{}", choice_words(&choice.rule), left_out(&dropped));
     }
     for warning in &summary.warnings {
         let _ = writeln!(out, "warn    {}", printable(warning));
@@ -99,21 +129,22 @@ fn all(settings: &[SettingSummary]) -> impl Iterator<Item = &MeanFigure> {
     settings.iter().flat_map(|s| &s.figures).filter(|f| f.group.is_none())
 }
 
-fn main_table(summary: &Summary) -> Rows {
+/// The columns of metrics that some setting has: name in tables, and which way is better.
+fn present(summary: &Summary, columns: &[(&str, bool, f64)]) -> Vec<(String, f64)> {
     let k = summary.eval.k[0];
-    let columns: Vec<(String, f64)> = COLUMNS
-        .iter()
-        .map(|&(metric, of_list, sign)| (metric_name(metric, of_list.then_some(k)), sign))
-        .filter(|(name, _)| all(&summary.settings).any(|f| f.name() == *name))
-        .collect();
+    let named = columns.iter().map(|&(metric, of_list, sign)| (metric_name(metric, of_list.then_some(k)), sign));
+    named.filter(|(name, _)| all(&summary.settings).any(|f| f.name() == *name)).collect()
+}
+
+/// A row for each of `settings`: its label, then `columns`, the best of each marked. The header is the first row.
+fn metric_table(summary: &Summary, settings: &[&SettingSummary], columns: &[(String, f64)]) -> Rows {
     let arrow = |sign: f64| if sign < 0.0 { "↓" } else { "↑" };
     let names = columns.iter().map(|(name, sign)| format!("{name} {}", arrow(*sign)));
-    let header = std::iter::once("recommender".to_string()).chain(names).chain(["fit s".into()]);
-    let mut table = vec![header.map(Cell::new).collect::<Vec<_>>()];
-    let best: Vec<Option<f64>> = columns.iter().map(|(name, sign)| best(summary, name, *sign)).collect();
+    let mut table = vec![std::iter::once("recommender".to_string()).chain(names).map(Cell::new).collect::<Vec<_>>()];
+    let best: Vec<Option<f64>> = columns.iter().map(|(name, sign)| best(settings, name, *sign)).collect();
     // Means over fewer cells than the others have are marked.
     let expected = summary.cells / summary.settings.len().max(1);
-    for setting in &summary.settings {
+    for setting in settings {
         let part = if (1..expected).contains(&setting.cells) {
             format!(" ({} of {expected})", setting.cells)
         } else {
@@ -121,24 +152,96 @@ fn main_table(summary: &Summary) -> Rows {
         };
         let mut row = vec![Cell::new(format!("{}{part}", setting.label))];
         for ((name, _), best) in columns.iter().zip(&best) {
-            let figure = setting.figures.iter().find(|f| f.group.is_none() && f.name() == *name);
+            let figure = setting.figure(name);
             row.push(number(
                 figure.map_or_else(|| "-".into(), |f| format!("{}{}", plus_minus(f), mark(f.mean, *best))),
             ));
         }
-        row.push(number(match setting.fit_seconds {
-            Some(seconds) => format!("{seconds:.2}"),
-            None if summary.failures.iter().any(|f| f.label == setting.label) => "failed".into(),
-            None => "-".into(),
-        }));
         table.push(row);
     }
     table
 }
 
+fn main_table(summary: &Summary) -> Rows {
+    let settings: Vec<&SettingSummary> = summary.settings.iter().collect();
+    let mut table = metric_table(summary, &settings, &present(summary, &COLUMNS));
+    table[0].push(Cell::new("fit s"));
+    for (row, setting) in table[1..].iter_mut().zip(settings) {
+        row.push(number(match setting.fit_seconds {
+            Some(seconds) => format!("{seconds:.2}"),
+            None if summary.failures.iter().any(|f| f.label == setting.label) => "failed".into(),
+            None => "-".into(),
+        }));
+    }
+    table
+}
+
+/// Accuracy beside fairness, and who is on the front of both; none where nothing speaks of fairness.
+fn fairness_table(summary: &Summary) -> Option<Rows> {
+    let columns = present(summary, &FAIRNESS);
+    if columns.iter().all(|(name, _)| name == "rmse") {
+        return None;
+    }
+    let settings: Vec<&SettingSummary> = summary.settings.iter().collect();
+    let mut table = metric_table(summary, &settings, &columns);
+    if settings.iter().any(|s| s.pareto) {
+        table[0].insert(1, Cell::new("P"));
+        let marks = settings.iter().map(|s| Cell::new(if s.pareto { "P" } else { "" }));
+        table[1..].iter_mut().zip(marks).for_each(|(row, mark)| row.insert(1, mark));
+    }
+    Some(table)
+}
+
+/// What stands above and below the table of fairness.
+fn fairness_words(summary: &Summary) -> [String; 2] {
+    let sides: Vec<&str> = summary.protected.iter().flatten().map(String::as_str).collect();
+    let front = if summary.settings.iter().any(|s| s.pareto) { "P: no other has rmse and dee as low; " } else { "" };
+    let threshold = summary.data.scale.like_above;
+    let ratings = format!("dee, ugf, cvs of predictions above {threshold}");
+    let below = format!("{front}{ratings}; those at {} of the lists", summary.eval.k[0]);
+    [format!("fairness between the groups of {}", sides.join(" x ")), below]
+}
+
+/// The settings that were chosen, by their figures on test rows; and what to say about the groups without one.
+fn choice_table(summary: &Summary, choice: &Choice) -> (Rows, String) {
+    let mut without = String::new();
+    let mut settings: Vec<&SettingSummary> = Vec::new();
+    let mut sizes = Vec::new();
+    for group in &choice.groups {
+        match summary.settings.iter().find(|s| Some(&s.label) == group.chosen.as_ref()) {
+            Some(setting) => {
+                settings.push(setting);
+                sizes.push(group.among.len());
+            }
+            None => {
+                let reason = group.reason.as_deref().unwrap_or_default();
+                let _ = writeln!(without, "nothing chosen among {}: {reason}", group.among.join(", "));
+            }
+        }
+    }
+    let mut table = metric_table(summary, &settings, &present(summary, &CHOSEN));
+    table[0].insert(1, Cell::new("of"));
+    table[1..].iter_mut().zip(sizes).for_each(|(row, size)| row.insert(1, number(size.to_string())));
+    (table, without)
+}
+
+/// The rule of a choice in words.
+fn choice_words(rule: &Choose) -> String {
+    let within = rule.within.map_or_else(String::new, |within| {
+        let reference =
+            rule.reference.as_ref().map_or_else(|| "the lowest of its group".into(), |r| format!("that of {r}"));
+        format!(" with a validation-rmse of at most {} times {reference}", within.rmse)
+    });
+    format!(
+        "chosen over {}: the smallest {}{within}; test rows took no part",
+        rule.over.join(", "),
+        choice::metric(rule.by)
+    )
+}
+
 /// The best mean of a column; none where there is nothing to be better than.
-fn best(summary: &Summary, name: &str, sign: f64) -> Option<f64> {
-    let means: Vec<f64> = all(&summary.settings).filter(|f| f.name() == name).map(|f| f.mean).collect();
+fn best(settings: &[&SettingSummary], name: &str, sign: f64) -> Option<f64> {
+    let means: Vec<f64> = settings.iter().filter_map(|s| s.mean(name)).collect();
     let best = means.iter().copied().max_by(|a, b| (sign * a).total_cmp(&(sign * b)))?;
     means.iter().any(|&m| m != best).then_some(best)
 }
