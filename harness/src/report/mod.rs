@@ -1,6 +1,8 @@
 //! Reports of a comparison: a terminal table, one long table of all numbers, a summary as JSON.
 
 mod choice;
+mod columns;
+mod fairness;
 mod front;
 mod long;
 mod summary;

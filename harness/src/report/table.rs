@@ -1,34 +1,21 @@
 //! The comparison as text for a terminal.
 
-use super::choice::{self, Choice};
+use super::columns::{Column, Rows, all, column, metric_table, number, present};
+use super::fairness::{choice_table, choice_words, fairness_table, fairness_words};
 use super::summary::{MeanFigure, SettingSummary, Summary};
-use crate::experiment::Choose;
 use crate::progress::printable;
-use crate::protocol::{VALIDATION_RMSE, metric_name};
+use crate::protocol::metric_name;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
-use comfy_table::{Cell, CellAlignment, ContentArrangement, Table};
+use comfy_table::{Cell, ContentArrangement, Table};
 use std::fmt::Write;
 
-/// A column of the main table: metric, whether it is one of a list, and which way is better (-1 for lower).
-const COLUMNS: [(&str, bool, f64); 5] =
-    [("rmse", false, -1.0), ("ndcg", true, 1.0), ("recall", true, 1.0), ("coverage", true, 1.0), ("gini", true, -1.0)];
-
-/// The same of the table of fairness, and of the settings that were chosen.
-const FAIRNESS: [(&str, bool, f64); 6] = [
-    ("rmse", false, -1.0),
-    ("dee", false, -1.0),
-    ("val", false, -1.0),
-    ("ugf", false, -1.0),
-    ("cvs", false, -1.0),
-    ("dee", true, -1.0),
-];
-const CHOSEN: [(&str, bool, f64); 6] = [
-    (VALIDATION_RMSE, false, -1.0),
-    ("rmse", false, -1.0),
-    ("dee", false, -1.0),
-    ("val", false, -1.0),
-    ("ugf", false, -1.0),
-    ("cvs", false, -1.0),
+/// Of the main table.
+const ACCURACY: [Column; 5] = [
+    column("rmse", false, -1.0, true),
+    column("ndcg", true, 1.0, true),
+    column("recall", true, 1.0, true),
+    column("coverage", true, 1.0, true),
+    column("gini", true, -1.0, true),
 ];
 
 /// Groups with fewer users than this are left out of the gap: it would show noise.
@@ -93,9 +80,6 @@ fn report(summary: &Summary, width: Option<u16>) -> String {
     out
 }
 
-/// The rows of a table, its header first.
-type Rows = Vec<Vec<Cell>>;
-
 /// The table with as many columns from the left as fit the width, and the names of the others. The first two stay: text
 /// that the terminal wraps can still be read.
 fn fitted(rows: Rows, width: Option<u16>) -> (Table, Vec<String>) {
@@ -125,46 +109,9 @@ fn left_out(columns: &[String]) -> String {
     format!("left out, the terminal is too narrow: {}\n", columns.join(", "))
 }
 
-fn all(settings: &[SettingSummary]) -> impl Iterator<Item = &MeanFigure> {
-    settings.iter().flat_map(|s| &s.figures).filter(|f| f.group.is_none())
-}
-
-/// The columns of metrics that some setting has: name in tables, and which way is better.
-fn present(summary: &Summary, columns: &[(&str, bool, f64)]) -> Vec<(String, f64)> {
-    let k = summary.eval.k[0];
-    let named = columns.iter().map(|&(metric, of_list, sign)| (metric_name(metric, of_list.then_some(k)), sign));
-    named.filter(|(name, _)| all(&summary.settings).any(|f| f.name() == *name)).collect()
-}
-
-/// A row for each of `settings`: its label, then `columns`, the best of each marked. The header is the first row.
-fn metric_table(summary: &Summary, settings: &[&SettingSummary], columns: &[(String, f64)]) -> Rows {
-    let arrow = |sign: f64| if sign < 0.0 { "↓" } else { "↑" };
-    let names = columns.iter().map(|(name, sign)| format!("{name} {}", arrow(*sign)));
-    let mut table = vec![std::iter::once("recommender".to_string()).chain(names).map(Cell::new).collect::<Vec<_>>()];
-    let best: Vec<Option<f64>> = columns.iter().map(|(name, sign)| best(settings, name, *sign)).collect();
-    // Means over fewer cells than the others have are marked.
-    let expected = summary.cells / summary.settings.len().max(1);
-    for setting in settings {
-        let part = if (1..expected).contains(&setting.cells) {
-            format!(" ({} of {expected})", setting.cells)
-        } else {
-            String::new()
-        };
-        let mut row = vec![Cell::new(format!("{}{part}", setting.label))];
-        for ((name, _), best) in columns.iter().zip(&best) {
-            let figure = setting.figure(name);
-            row.push(number(
-                figure.map_or_else(|| "-".into(), |f| format!("{}{}", plus_minus(f), mark(f.mean, *best))),
-            ));
-        }
-        table.push(row);
-    }
-    table
-}
-
 fn main_table(summary: &Summary) -> Rows {
     let settings: Vec<&SettingSummary> = summary.settings.iter().collect();
-    let mut table = metric_table(summary, &settings, &present(summary, &COLUMNS));
+    let mut table = metric_table(summary, &settings, &present(summary, &ACCURACY));
     table[0].push(Cell::new("fit s"));
     for (row, setting) in table[1..].iter_mut().zip(settings) {
         row.push(number(match setting.fit_seconds {
@@ -174,86 +121,6 @@ fn main_table(summary: &Summary) -> Rows {
         }));
     }
     table
-}
-
-/// Accuracy beside fairness, and who is on the front of both; none where nothing speaks of fairness.
-fn fairness_table(summary: &Summary) -> Option<Rows> {
-    let columns = present(summary, &FAIRNESS);
-    if columns.iter().all(|(name, _)| name == "rmse") {
-        return None;
-    }
-    let settings: Vec<&SettingSummary> = summary.settings.iter().collect();
-    let mut table = metric_table(summary, &settings, &columns);
-    if settings.iter().any(|s| s.pareto) {
-        table[0].insert(1, Cell::new("P"));
-        let marks = settings.iter().map(|s| Cell::new(if s.pareto { "P" } else { "" }));
-        table[1..].iter_mut().zip(marks).for_each(|(row, mark)| row.insert(1, mark));
-    }
-    Some(table)
-}
-
-/// What stands above and below the table of fairness.
-fn fairness_words(summary: &Summary) -> [String; 2] {
-    let sides: Vec<&str> = summary.protected.iter().flatten().map(String::as_str).collect();
-    let front = if summary.settings.iter().any(|s| s.pareto) { "P: no other has rmse and dee as low; " } else { "" };
-    let threshold = summary.data.scale.like_above;
-    let ratings = format!("dee, ugf, cvs of predictions above {threshold}");
-    let below = format!("{front}{ratings}; those at {} of the lists", summary.eval.k[0]);
-    [format!("fairness between the groups of {}", sides.join(" x ")), below]
-}
-
-/// The settings that were chosen, by their figures on test rows; and what to say about the groups without one.
-fn choice_table(summary: &Summary, choice: &Choice) -> (Rows, String) {
-    let mut without = String::new();
-    let mut settings: Vec<&SettingSummary> = Vec::new();
-    let mut sizes = Vec::new();
-    for group in &choice.groups {
-        match summary.settings.iter().find(|s| Some(&s.label) == group.chosen.as_ref()) {
-            Some(setting) => {
-                settings.push(setting);
-                sizes.push(group.among.len());
-            }
-            None => {
-                let reason = group.reason.as_deref().unwrap_or_default();
-                let _ = writeln!(without, "nothing chosen among {}: {reason}", group.among.join(", "));
-            }
-        }
-    }
-    let mut table = metric_table(summary, &settings, &present(summary, &CHOSEN));
-    table[0].insert(1, Cell::new("of"));
-    table[1..].iter_mut().zip(sizes).for_each(|(row, size)| row.insert(1, number(size.to_string())));
-    (table, without)
-}
-
-/// The rule of a choice in words.
-fn choice_words(rule: &Choose) -> String {
-    let within = rule.within.map_or_else(String::new, |within| {
-        let reference =
-            rule.reference.as_ref().map_or_else(|| "the lowest of its group".into(), |r| format!("that of {r}"));
-        format!(" with a validation-rmse of at most {} times {reference}", within.rmse)
-    });
-    format!(
-        "chosen over {}: the smallest {}{within}; test rows took no part",
-        rule.over.join(", "),
-        choice::metric(rule.by)
-    )
-}
-
-/// The best mean of a column; none where there is nothing to be better than.
-fn best(settings: &[&SettingSummary], name: &str, sign: f64) -> Option<f64> {
-    let means: Vec<f64> = settings.iter().filter_map(|s| s.mean(name)).collect();
-    let best = means.iter().copied().max_by(|a, b| (sign * a).total_cmp(&(sign * b)))?;
-    means.iter().any(|&m| m != best).then_some(best)
-}
-
-fn mark(mean: f64, best: Option<f64>) -> &'static str {
-    if Some(mean) == best { "*" } else { " " }
-}
-
-fn plus_minus(figure: &MeanFigure) -> String {
-    // The zero before the point is left out, or the table would be wider than most terminals.
-    let sd = figure.sd.map_or_else(String::new, |sd| format!(" ±{}", format!("{sd:.4}").trim_start_matches('0')));
-    format!("{:.4}{sd}", figure.mean)
 }
 
 /// For each grouping of users how far the groups are apart, and which one is worst off.
@@ -305,10 +172,6 @@ pub(crate) fn new_table() -> Table {
 
 /// A terminal narrower than this would cut words into letters.
 const NARROWEST: u16 = 60;
-
-fn number(text: String) -> Cell {
-    Cell::new(text).set_alignment(CellAlignment::Right)
-}
 
 #[cfg(test)]
 mod tests {
