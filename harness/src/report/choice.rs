@@ -65,7 +65,7 @@ pub(super) fn choose(rule: &Choose, settings: &[Setting], found: &[SettingSummar
         let lowest =
             left.iter().map(|l| l.1).min_by(f64::total_cmp).ok_or("no setting has all figures in all cells")?;
         if let Some(within) = rule.within {
-            let bound = within.rmse * reference.clone().unwrap_or(Ok(lowest))?;
+            let bound = within.rmse * reference.unwrap_or(Ok(lowest))?;
             left.retain(|l| l.1 <= bound);
         }
         // `min_by` returns the first among equals.

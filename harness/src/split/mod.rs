@@ -63,7 +63,7 @@ pub struct Division<'a> {
 
 #[derive(Clone, Debug, PartialEq)]
 enum Parts<'a> {
-    One(Fold),
+    One(Box<Fold>),
     /// A partition: all rows, the part of each, and how many parts there are.
     Many(Cow<'a, Interactions>, Vec<u32>, usize),
 }
@@ -101,7 +101,7 @@ impl<'a> Division<'a> {
             Split::Given => {
                 let why = "the data set has no test rows of its own, which split `given` needs; use `random` instead";
                 let test = data.test.clone().ok_or_else(|| Error::Unusable(why.into()))?;
-                Parts::One(Fold { label: String::new(), train: data.ratings.clone(), test, validation: None })
+                Parts::One(Box::new(Fold { label: String::new(), train: data.ratings.clone(), test, validation: None }))
             }
             _ => divide(whole(data, rule, &mut warnings)?, rule, streams, &mut warnings)?,
         };
@@ -197,7 +197,7 @@ fn divide<'a>(
         }
         Split::Given => unreachable!("a given division is not drawn"),
     };
-    fold(String::new(), rows, in_test).map(Parts::One)
+    fold(String::new(), rows, in_test).map(|fold| Parts::One(Box::new(fold)))
 }
 
 fn fold(label: String, rows: &Interactions, in_test: Vec<bool>) -> Result<Fold> {
