@@ -208,7 +208,7 @@ fn settings_are_chosen_on_validation_rows() {
     let said = run(dir.path(), &["compare", "small.toml", "--out", "o", "-q"]).ends(0);
     for text in [
         "fairness between the groups of gender x genre",
-        "P no other has both rmse and dee as low; dee, ugf, cvs of predictions above 0; dee@10 of lists",
+        "P on the Pareto front of rmse and dee; dee, ugf, cvs of predictions above 0; dee@10 of lists",
         "chosen over lambda: the smallest dee with a validation-rmse of at most 1.05 times the lowest of its group",
     ] {
         assert!(said.out.contains(text), "{text} in\n{}", said.out);

@@ -51,7 +51,7 @@ pub(super) fn fairness_words(summary: &Summary) -> [String; 2] {
         |of_list: bool| present(summary, &FAIRNESS).iter().any(|(_, c)| c.metric != "rmse" && c.of_list == of_list);
     let of_list = metric_name("dee", Some(summary.eval.k[0]));
     let parts = [
-        (summary.settings.iter().any(|s| s.pareto), "P no other has both rmse and dee as low".into()),
+        (summary.settings.iter().any(|s| s.pareto), "P on the Pareto front of rmse and dee".into()),
         (has(false), format!("dee, ugf, cvs of predictions above {}", summary.data.scale.like_above)),
         (has(true), format!("{of_list} of lists")),
     ];
