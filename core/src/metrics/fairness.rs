@@ -84,12 +84,13 @@ impl<'a> Experience<'a> {
     /// Where there are not as many predictions as items, or the user is out of range.
     pub fn add_predictions<S: Copy + Into<f64>>(&mut self, user: u32, predictions: &[S], above: f64) {
         assert_eq!(predictions.len(), self.items, "one prediction for each item");
-        let is_above = |score: S| u64::from(score.into() > above);
+        // Items count in 32 bits.
+        let is_above = |score: S| u32::from(score.into() > above);
         let (of_groups, all) = self.row.split_at_mut(self.protected.items.map_or(0, Groups::len));
-        all[0] = predictions.iter().map(|&score| is_above(score)).sum();
+        all[0] = predictions.iter().map(|&score| is_above(score)).sum::<u32>().into();
         for (g, count) in of_groups.iter_mut().enumerate() {
             let members = self.protected.items.expect("one of its groups").members(g);
-            *count = members.iter().map(|&item| is_above(predictions[item as usize])).sum();
+            *count = members.iter().map(|&item| is_above(predictions[item as usize])).sum::<u32>().into();
         }
         self.add_row(user);
     }

@@ -15,8 +15,8 @@ use std::sync::atomic::AtomicU64;
 
 /// Scores held at a time by one thread: 4 MB.
 const SCORES: usize = 1 << 20;
-/// Blocks for each thread whose sums are held at a time.
-const HELD: usize = 4;
+/// Blocks for each thread whose sums are held at a time. Threads wait for each other after these, so not too few.
+const HELD: usize = 16;
 
 /// Figures of the lists, then those of fairness.
 pub(super) fn figures(model: &dyn Model, data: &Dataset, fold: &Fold, eval: &Eval, run: &Run) -> Result<Vec<Figure>> {
