@@ -1,9 +1,9 @@
 //! Cells: one recommender setting on one division of the data with one seed. The unit that is run, stored and resumed.
 
-use crate::experiment::{Eval, Setting};
+use crate::compare::Place;
+use crate::experiment::Experiment;
 use crate::protocol::offline::Seconds;
 use crate::protocol::{Figure, offline};
-use crate::split::Split;
 use evenhand_core::{Dataset, Groups, Interactions};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 /// Raised when the same cell would be measured to another result: then stored cells count no more.
-pub const RESULT_VERSION: u32 = 1;
+pub const RESULT_VERSION: u32 = 2;
 
 /// What was found in one cell, as stored.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -46,8 +46,10 @@ pub fn build() -> Option<&'static str> {
     BUILD.get_or_init(read).as_deref()
 }
 
-/// All that decides a cell's result. Threads, device and labels do not.
-pub fn identity(setting: &Setting, data: &str, split: &Split, eval: &Eval, seed: u64, fold: usize) -> Json {
+/// All that decides a cell's result: the setting and fold of `place` in an experiment on the data of that digest. Threads,
+/// device and labels do not.
+pub fn identity(experiment: &Experiment, data: &str, place: Place) -> Json {
+    let setting = &experiment.settings[place.setting];
     json!({
         "version": RESULT_VERSION,
         "protocol": offline::NAME,
@@ -55,10 +57,11 @@ pub fn identity(setting: &Setting, data: &str, split: &Split, eval: &Eval, seed:
         "params": setting.params,
         "origins": setting.origins,
         "data": data,
-        "split": split,
-        "eval": eval,
-        "seed": seed,
-        "fold": fold,
+        "split": experiment.split,
+        "validation": experiment.validation,
+        "eval": experiment.eval,
+        "seed": place.seed,
+        "fold": place.fold,
     })
 }
 

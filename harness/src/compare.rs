@@ -18,6 +18,7 @@ use crate::protocol::offline;
 use crate::split::{Division, Fold};
 use crate::store::Store;
 use evenhand_core::{Dataset, Error, Run, Streams};
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -40,6 +41,8 @@ pub struct Comparison {
     pub data: Description,
     /// Hash of the data.
     pub digest: String,
+    /// Names of the groupings of users and of items between which fairness is measured.
+    pub protected: [Option<String>; 2],
     /// Test rows of the first division.
     pub test_rows: usize,
     /// What the reader of the results should know.
@@ -146,7 +149,9 @@ pub fn compare(experiment: &Experiment, store: Option<&Store>, host: &Host) -> R
         let text = "no test row is relevant to its user, so there are no ranking metrics; see `eval.relevant`";
         warnings.push(format!("{text} (values above {} are liked)", work.data.scale.like_above));
     }
-    Ok(Comparison { data: description, digest: work.digest, test_rows, warnings, cells, interrupted })
+    let protected = work.data.protected();
+    let protected = [protected.users, protected.items].map(|groups| groups.map(|g| g.name().to_string()));
+    Ok(Comparison { data: description, digest: work.digest, protected, test_rows, warnings, cells, interrupted })
 }
 
 /// What the cells of one comparison have in common.
@@ -164,13 +169,20 @@ impl Work<'_> {
         Division::new(&self.data, &self.experiment.split, &Streams::new(seed)).map_err(Failure::of_data)
     }
 
+    /// One fold of the division with that seed, its validation rows held out where there are to be some.
+    fn fold<'d>(&self, seed: u64, division: &'d Division<'_>, at: usize) -> Result<Cow<'d, Fold>, Failure> {
+        let e = self.experiment;
+        let fold = division.fold(at).map_err(Failure::of_data)?;
+        let Some(share) = e.validation else { return Ok(fold) };
+        fold.with_validation(&e.split, share, &Streams::new(seed)).map(Cow::Owned).map_err(Failure::of_data)
+    }
+
     fn stopped(&self) -> bool {
         self.host.cancel.load(Ordering::SeqCst)
     }
 
     fn identity(&self, place: Place) -> serde_json::Value {
-        let e = self.experiment;
-        cell::identity(&e.settings[place.setting], &self.digest, &e.split, &e.eval, place.seed, place.fold)
+        cell::identity(self.experiment, &self.digest, place)
     }
 
     /// The cells that an earlier run has finished.
@@ -195,7 +207,7 @@ impl Work<'_> {
             if missing.is_empty() || self.stopped() {
                 continue;
             }
-            let fold = division.fold(at).map_err(Failure::of_data)?;
+            let fold = self.fold(seed, division, at)?;
             for place in missing {
                 if self.stopped() {
                     break;
@@ -286,7 +298,8 @@ fn announce(e: &Experiment, data: &Description, test_rows: usize, cells: usize, 
     for (side, groupings) in [("users", &data.user_groups), ("items", &data.item_groups)] {
         groupings.iter().filter(|g| g.protected).for_each(|groups| say(format!("  groups  {side} by {groups}")));
     }
-    say(format!("  split   {}  {test_rows} test rows", e.split.name()));
+    let held = e.validation.map_or_else(String::new, |share| format!("  validation {share} of the training rows"));
+    say(format!("  split   {}  {test_rows} test rows{held}", e.split.name()));
     let (settings, seeds) = (e.settings.len(), e.seeds.len());
     let folds = cells / (seeds * settings);
     let folds = if folds > 1 { format!(" x {folds} folds") } else { String::new() };

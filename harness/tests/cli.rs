@@ -239,6 +239,48 @@ fn folds_are_cells_of_their_own() {
 }
 
 #[test]
+fn settings_are_chosen_on_validation_rows() {
+    let dir = tempdir().unwrap();
+    let choose = "[split]\nkind = 'random'\nvalidation = 0.2\n\
+                  [choose]\nover = ['lambda']\nby = 'dee'\nwithin = { rmse = 1.05 }\n\
+                  [[run]]\nrecommender = 'als'\nparams = { factors = 4, iterations = 3, lambda = [0.05, 0.1, 5.0] }\n";
+    write_experiment(dir.path(), &format!("{choose}{RUNS}"));
+    let said = run(dir.path(), &["compare", "small.toml", "--out", "o", "-q"]).ends(0);
+    for text in [
+        "fairness between the groups of gender x genre",
+        "P on the Pareto front of rmse and dee; dee, ugf, cvs of predictions above 0; dee@10 of lists",
+        "chosen over lambda: the smallest dee with a validation-rmse of at most 1.05 times the lowest of its group",
+    ] {
+        assert!(said.out.contains(text), "{text} in\n{}", said.out);
+    }
+    let summary: serde_json::Value =
+        serde_json::from_slice(&fs::read(dir.path().join("o/summary.json")).unwrap()).unwrap();
+    let mean = |label: &str, metric: &str| {
+        let setting = summary["settings"].as_array().unwrap().iter().find(|s| s["label"] == label).unwrap();
+        let figures = setting["figures"].as_array().unwrap();
+        figures.iter().find(|f| f["metric"] == metric && f["k"].is_null()).unwrap()["mean"].as_f64().unwrap()
+    };
+    // By the rule, from the means of the summary.
+    let group = &summary["choice"]["groups"][0];
+    let among: Vec<&str> = group["among"].as_array().unwrap().iter().map(|l| l.as_str().unwrap()).collect();
+    let lowest = among.iter().map(|l| mean(l, "validation-rmse")).fold(f64::INFINITY, f64::min);
+    let within: Vec<&&str> = among.iter().filter(|l| mean(l, "validation-rmse") <= 1.05 * lowest).collect();
+    assert!(among.len() == 3 && (1..3).contains(&within.len()), "{within:?} of {among:?}");
+    let best = within.iter().min_by(|a, b| mean(a, "dee").total_cmp(&mean(b, "dee"))).unwrap();
+    assert_eq!(group["chosen"], ***best);
+    let pareto = |s: &serde_json::Value| s["pareto"] == true;
+    assert!(summary["settings"].as_array().unwrap().iter().any(pareto));
+    let rows = fs::read_to_string(dir.path().join("o/results.csv")).unwrap();
+    for part in [",dee,,,", ",dee-mean,,,", ",val,,,", ",ugf,,,", ",cvs,10,,", ",validation-rmse,,,"] {
+        assert!(rows.contains(part), "{part}");
+    }
+    // Validation rows decide what is learned from, so they are part of a cell's identity; the choice is not.
+    let again = |more: &[&str]| run(dir.path(), &[&["compare", "small.toml", "--out", "o", "-q"], more].concat());
+    assert!(again(&["--set", "choose.by=val"]).ends(0).out.contains("(12 found, 0 run)"));
+    assert!(again(&["--set", "split.validation=0.1"]).ends(0).out.contains("(0 found, 12 run)"));
+}
+
+#[test]
 fn a_leaking_split_is_warned_of() {
     let dir = tempdir().unwrap();
     let rows: String = (0..400).map(|n| format!("{},{},{},{}\n", n % 20, n * 7 % 41, n % 5 + 1, n * n % 397)).collect();

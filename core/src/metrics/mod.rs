@@ -1,4 +1,4 @@
-//! Evaluation metrics: pure functions of slices, all arithmetic in `f64`, no randomness.
+//! Evaluation metrics: pure functions of slices, and counts that are fed by users; arithmetic in `f64`, no randomness.
 //!
 //! | metric | here | range, better | over |
 //! | --- | --- | --- | --- |
@@ -8,6 +8,8 @@
 //! | AUC, several held-out items | [`mean_auc`] | 0..=1, higher | one user's scores of all items |
 //! | coverage | [`coverage`] | 0..=1, higher is wider | how often each item was shown |
 //! | Gini coefficient | [`gini`] | 0..1, lower is more even | how often each item was shown |
+//! | DEE, UGF, CVS | [`Experience`] | 0.., lower is more even | recommendations, by groups of users and of items |
+//! | VAL | [`GroupMeans`] | 0.., lower is more even | ratings and predictions, by groups of users and item |
 //!
 //! Conventions, the same everywhere:
 //! * A rank counts from 0: the number of items placed before this one. The best rank is 0.
@@ -21,12 +23,14 @@ mod accuracy;
 mod auc;
 mod candidates;
 mod exposure;
+mod fairness;
 mod ranking;
 
 pub use accuracy::{mae, rmse};
 pub use auc::{Auc, Position, mean_auc};
 pub use candidates::NonFinite;
 pub use exposure::{coverage, gini};
+pub use fairness::{Deviation, Experience, GroupMeans};
 pub use ranking::Hits;
 
 /// Whether each item occurs once, in increasing order.

@@ -13,6 +13,7 @@
 //! [split]
 //! kind = "random"                   # see `split::Split`
 //! test = 0.1
+//! validation = 0.1                  # share of the training rows that `[choose]` goes by; by default there are none
 //!
 //! [eval]
 //! k = [10, 20]                      # list lengths; the table shows the first one
@@ -22,6 +23,11 @@
 //! recommender = "als"
 //! label = "als"                     # what tables call it; by default the name and the parameters given here
 //! params = { factors = [32, 64], reg = 0.1 }
+//!
+//! [choose]                          # see `Choose`; by default nothing is chosen
+//! over = ["lambda"]
+//! by = "dee"
+//! within = { rmse = 1.02 }
 //! ```
 //!
 //! An array where a parameter is a single value is an axis of a grid: the run above has two settings. A parameter that
@@ -32,6 +38,7 @@
 //!
 //! An unknown key, a wrong name or value is an error with its place and the nearest key or name that exists.
 
+mod choose;
 mod document;
 mod grid;
 mod plugin;
@@ -40,6 +47,7 @@ mod seeds;
 #[cfg(test)]
 mod tests;
 
+pub use choose::{By, Choose, Within};
 pub use seeds::parse_seeds;
 
 use crate::catalog;
@@ -64,10 +72,14 @@ pub struct Experiment {
     pub data: Source,
     /// How it is divided.
     pub split: Split,
+    /// Share of the training rows held out for choosing between settings.
+    pub validation: Option<f64>,
     /// What is measured.
     pub eval: Eval,
     /// What is compared, in order.
     pub settings: Vec<Setting>,
+    /// How settings are chosen, if they are.
+    pub choose: Option<Choose>,
     /// What the reader of the results should know.
     pub warnings: Vec<String>,
     /// The changes made on the command line, as given.
@@ -182,6 +194,7 @@ impl Experiment {
         let mut reader = Reader { document: &document, catalog: &catalog, folder, warnings };
         let mut parts = Parts::default();
         let mut paths = Vec::new();
+        let mut choose = None;
         for (key, value) in document.root.clone() {
             let span = value.span();
             match key.get_ref().as_ref() {
@@ -192,15 +205,26 @@ impl Experiment {
                     paths = absolute(&source);
                     parts.data = Some(source);
                 }
-                "split" => parts.split = Some(reader.split(reader.table(value, "split")?, span)?),
+                "split" => {
+                    let mut table = reader.table(value, "split")?;
+                    let validation = choose::validation(&document, &mut table)?;
+                    let split = reader.split(table, span)?;
+                    parts.validation = choose::check_validation(&document, &split, validation)?;
+                    parts.split = Some(split);
+                }
                 "eval" => parts.eval = Some(document.read(reader.table(value, "eval")?, span, "eval", &[])?),
                 "run" => parts.settings = Some(reader.settings(value)?),
+                "choose" => choose = Some(choose::read(&reader, value)?),
                 other => return Err(document.unknown_key(key.span(), other, &KEYS)),
             }
         }
         let missing = |what: &str| document.error(0..0, format!("no {what}"));
         let settings = parts.settings.ok_or_else(|| missing("`[[run]]`: nothing to compare"))?;
         let data = parts.data.ok_or_else(|| missing("`[data]`: nothing to compare on"))?;
+        if let Some((choose, places)) = &choose {
+            choose.check(places, &settings, parts.validation)?;
+        }
+        let choose = choose.map(|(choose, _)| choose);
         let warnings = reader.warnings;
         for (key, path) in paths {
             // As it was resolved: the copy beside the results lies in another folder.
@@ -212,7 +236,9 @@ impl Experiment {
             data,
             split: parts.split.unwrap_or_default(),
             eval: parts.eval.unwrap_or_default(),
+            validation: parts.validation,
             settings,
+            choose,
             warnings,
             overrides: given,
             effective: document.to_toml()?,
@@ -221,7 +247,7 @@ impl Experiment {
 }
 
 /// The keys of an experiment.
-const KEYS: [&str; 6] = ["name", "seeds", "data", "split", "eval", "run"];
+const KEYS: [&str; 7] = ["name", "seeds", "data", "split", "eval", "run", "choose"];
 
 #[derive(Default)]
 struct Parts {
@@ -229,6 +255,7 @@ struct Parts {
     seeds: Option<Vec<u64>>,
     data: Option<Source>,
     split: Option<Split>,
+    validation: Option<f64>,
     eval: Option<Eval>,
     settings: Option<Vec<Setting>>,
 }

@@ -4,9 +4,11 @@
 //! | --- | --- |
 //! | [`offline`] | how well are held-out rows predicted and ranked, for whom, and what gets shown |
 
+mod fairness;
 pub mod offline;
 mod ranking;
 mod rating;
+mod scores;
 
 use serde::{Deserialize, Serialize};
 
@@ -22,7 +24,8 @@ pub struct Figure {
     pub group: Option<String>,
     /// The number; finite.
     pub value: f64,
-    /// How many things it is a mean over: users for ranking metrics, rows for rating metrics, lists for exposure.
+    /// How many things it is a mean over: users for ranking and fairness metrics, rows for rating metrics, lists for
+    /// exposure.
     pub n: u64,
 }
 
@@ -32,6 +35,9 @@ impl Figure {
         metric_name(&self.metric, self.k)
     }
 }
+
+/// The root mean squared error on validation rows.
+pub const VALIDATION_RMSE: &str = "validation-rmse";
 
 /// `ndcg@10`, or `rmse` where there is no list length.
 pub fn metric_name(metric: &str, k: Option<usize>) -> String {

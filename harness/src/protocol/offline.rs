@@ -7,19 +7,27 @@
 //! | `auc`, `auc-half-ties` | the same users; ties count against the relevant item, or half | higher |
 //! | `coverage` at k | the catalogue: share of items in some list | higher is wider |
 //! | `gini` at k | the catalogue: how unevenly the lists show it | lower is more even |
+//! | `dee`, `ugf`, `cvs`, `val` | all users x all items; only models whose scores are ratings | lower is more even |
+//! | `dee`, `cvs` at k | the lists | lower is more even |
+//! | `dee-mean`, `dee-mean` at k | `dee` divided by the number of pairs of groups | lower is more even |
+//! | `validation-rmse` | validation rows, where there are any; only models whose scores are ratings | lower |
 //!
 //! * Predicted ratings are taken as they are, not clamped to the scale: clamping would hide a model that runs away, and
 //!   a plugin that wants it can do it.
-//! * Every item is a candidate but those in the user's training rows, also items that occur in test rows only. A test
-//!   row that repeats a training pair is no candidate, thus never relevant; it counts in `rmse` and `mae`.
+//! * Every item is a candidate but those in the user's training and validation rows, also items that occur in test rows
+//!   only. A test row that repeats such a pair is no candidate, thus never relevant; it counts in `rmse` and `mae`.
 //! * Users without a relevant test item have no ranking metrics and no list: `n` says how many are left.
-//! * Every metric but coverage and gini is repeated for each group of users.
+//! * Metrics of accuracy and ranking are repeated for each group of users.
+//! * Fairness is between the protected groups of users and of items: [`evenhand_core::metrics`] has the formulas. As
+//!   ratings, an item is recommended where its prediction is strictly above the threshold of a like; no held-out row
+//!   takes part in that. As lists, where it stands in the list of a user who has one. `ugf` of lists is 0, for they
+//!   are of one length. A metric has no figure where a group that it needs is missing, or has no user or item.
 //! * Users are scored in blocks; per-user values are added in user order: results do not depend on the threads.
 //!
 //! The metrics are the harness's own. A plugin sees the training rows, never the test rows: a fitted model is asked for
 //! the ratings of test pairs only once its lists are made.
 
-use super::{Figure, ranking, rating};
+use super::{Figure, rating, scores};
 use crate::experiment::Eval;
 use crate::split::Fold;
 use evenhand_core::{Dataset, Error, Model, Output, Recommender, Result, Run, Training};
@@ -61,10 +69,13 @@ pub fn measure(recipe: &dyn Recommender, data: &Dataset, fold: &Fold, eval: &Eva
     check_shape(model.as_ref(), fold)?;
     let start = Instant::now();
     // Ranked first: a model that is asked for test pairs learns which pairs they are.
-    let ranked = ranking::figures(model.as_ref(), data, fold, eval, run)?;
+    let ranked = scores::figures(model.as_ref(), data, fold, eval, run)?;
     let mut figures = Vec::new();
     if model.output() == Output::Rating {
         figures.extend(rating::figures(model.as_ref(), data, &fold.test, run)?);
+        if let Some(rows) = &fold.validation {
+            figures.extend(rating::validation(model.as_ref(), rows, run)?);
+        }
     }
     figures.extend(ranked);
     Ok(Measured { figures, seconds: Seconds { fit, evaluate: start.elapsed().as_secs_f64() } })
@@ -158,7 +169,7 @@ mod tests {
             (0..20).for_each(|user| rows.push(user, (user + shift) % 15, 5.0));
             Interactions::new(SHAPE.0, SHAPE.1, &rows).unwrap()
         };
-        let fold = Fold { label: String::new(), train: rows(0), test: rows(7) };
+        let fold = Fold { label: String::new(), train: rows(0), test: rows(7), validation: None };
         let data = Dataset::new("x", fold.train.clone(), Scale::FIVE_STARS);
         let figures =
             |remember| measure(&Peeks { remember }, &data, &fold, &Eval::default(), &Run::new(0)).unwrap().figures;

@@ -1,47 +1,32 @@
 //! Ranked lists over the full catalogue: accuracy per user and group, and what the lists show of the catalogue.
-//!
-//! Scores exist for one block of users at a time, never users x items.
 
 use super::{Figure, user_groups};
 use crate::experiment::{Eval, Relevant};
 use crate::split::Fold;
 use evenhand_core::dense::{Best, TopK, offer_unseen};
 use evenhand_core::metrics::{Hits, coverage, gini, mean_auc};
-use evenhand_core::{Dataset, Error, Model, Result, Run, Scale};
-use nalgebra::DMatrix;
-use rayon::prelude::*;
+use evenhand_core::{Dataset, Error, Result, Scale};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Metrics of a list, in the order of their columns.
 const OF_LIST: [&str; 6] = ["ndcg", "hr", "recall", "precision", "mrr", "map"];
 /// Metrics of all scores of a user.
 const OF_SCORES: [&str; 2] = ["auc", "auc-half-ties"];
-/// Scores held at a time by one thread: 4 MB.
-const SCORES: usize = 1 << 20;
 
-pub(super) fn figures(model: &dyn Model, data: &Dataset, fold: &Fold, eval: &Eval, run: &Run) -> Result<Vec<Figure>> {
-    let tested = tested(fold, eval.relevant, data.scale);
-    let width = OF_LIST.len() * eval.k.len() + OF_SCORES.len();
-    let mut values = vec![0.0; tested.len() * width];
-    // Whole numbers: the order of counting makes no difference.
-    let shown: Vec<AtomicU64> = (0..eval.k.len() * data.ratings.items()).map(|_| AtomicU64::new(0)).collect();
-    let block = (SCORES / data.ratings.items().max(1)).clamp(1, 64);
-    let measured: Vec<Result<()>> = run.install(|| {
-        let blocks = tested.par_chunks(block).zip(values.par_chunks_mut(block * width));
-        let measure = |(tested, values): (&[Tested], &mut [f64])| {
-            run.check()?;
-            measure(model, fold, eval, tested, run, values, &shown)
-        };
-        blocks.map(measure).collect()
-    });
-    // Of several failures the first user's counts, however the blocks were scheduled.
-    measured.into_iter().collect::<Result<()>>()?;
-
+/// The figures of all lists: `values` holds a row of metrics for each tested user, `shown` how often each item was shown
+/// at each length.
+pub(super) fn figures(
+    data: &Dataset,
+    eval: &Eval,
+    tested: &[Tested],
+    values: &[f64],
+    shown: &[AtomicU64],
+) -> Vec<Figure> {
     let mut figures = Vec::new();
     let all: Vec<usize> = (0..tested.len()).collect();
-    add_means(&mut figures, None, &all, &values, eval);
+    add_means(&mut figures, None, &all, values, eval);
     if tested.is_empty() {
-        return Ok(figures);
+        return figures;
     }
     for (at, &k) in eval.k.iter().enumerate() {
         let items = data.ratings.items();
@@ -55,67 +40,60 @@ pub(super) fn figures(model: &dyn Model, data: &Dataset, fold: &Fold, eval: &Eva
         // Both lists ascend.
         let rows: Vec<usize> =
             members.iter().filter_map(|member| tested.binary_search_by_key(member, |t| t.user).ok()).collect();
-        add_means(&mut figures, Some(group), &rows, &values, eval);
+        add_means(&mut figures, Some(group), &rows, values, eval);
     }
-    Ok(figures)
+    figures
 }
 
 /// A user with the items that should be found.
-struct Tested {
-    user: u32,
-    /// Ascending, distinct, at least one, none in the training rows.
+pub(super) struct Tested {
+    pub(super) user: u32,
+    /// Ascending, distinct, at least one, none of them seen.
     relevant: Vec<u32>,
 }
 
 /// The users with a relevant test item.
-fn tested(fold: &Fold, relevant: Relevant, scale: Scale) -> Vec<Tested> {
-    let (test, train) = (fold.test.by_user(), fold.train.by_user());
+pub(super) fn tested(fold: &Fold, relevant: Relevant, scale: Scale) -> Vec<Tested> {
+    let test = fold.test.by_user();
     let of_user = |user: usize| {
-        let mut items: Vec<u32> = test
-            .row(user)
-            .filter(|&(item, value)| {
-                (relevant == Relevant::All || scale.likes(value)) && train.partners(user).binary_search(&item).is_err()
-            })
-            .map(|(item, _)| item)
-            .collect();
+        let seen = fold.seen(user);
+        let wanted = |item: u32, value: f32| {
+            (relevant == Relevant::All || scale.likes(value)) && seen.binary_search(&item).is_err()
+        };
+        let mut items: Vec<u32> = test.row(user).filter(|&(i, value)| wanted(i, value)).map(|(i, _)| i).collect();
         items.dedup();
         (!items.is_empty()).then_some(Tested { user: user as u32, relevant: items })
     };
     (0..test.len()).filter_map(of_user).collect()
 }
 
-/// Measures a block of users; `values` gets a row of metrics for each, NaN where one has no value.
-fn measure(
-    model: &dyn Model,
-    fold: &Fold,
-    eval: &Eval,
-    block: &[Tested],
-    run: &Run,
-    values: &mut [f64],
-    shown: &[AtomicU64],
-) -> Result<()> {
-    let users: Vec<u32> = block.iter().map(|t| t.user).collect();
-    let (items, longest) = (fold.train.items(), eval.k.iter().copied().max().unwrap_or(0).min(fold.train.items()));
-    let mut scores = DMatrix::zeros(0, 0);
-    model.score(&users, &mut scores, run)?;
-    if scores.shape() != (items, users.len()) {
-        let text = |(rows, columns): (usize, usize)| format!("{rows} x {columns}");
-        return Err(Error::shape("scores, items x users", text((items, users.len())), text(scores.shape())));
+/// Ranks the items for one user after the other.
+pub(super) struct Ranker<'a> {
+    fold: &'a Fold,
+    eval: &'a Eval,
+    shown: &'a [AtomicU64],
+    best: Best,
+    top: TopK,
+}
+
+impl<'a> Ranker<'a> {
+    /// Counts what the lists show in `shown`: list lengths x items.
+    pub(super) fn new(fold: &'a Fold, eval: &'a Eval, shown: &'a [AtomicU64]) -> Self {
+        let longest = eval.k.iter().copied().max().unwrap_or(0).min(fold.train.items());
+        Self { fold, eval, shown, best: Best::new(longest), top: TopK::new(1, longest) }
     }
-    let mut best = Best::new(longest);
-    let mut top = TopK::new(1, longest);
-    let width = values.len() / block.len();
-    for ((at, tested), values) in block.iter().enumerate().zip(values.chunks_exact_mut(width)) {
-        let column = scores.column(at);
-        let mut seen = fold.train.by_user().partners(tested.user as usize).to_vec();
-        seen.dedup();
-        let auc = mean_auc(column.as_slice(), &tested.relevant, &seen).map_err(|e| Error::Diverged {
+
+    /// Measures one user by the scores of all items; `values` gets another row of metrics, NaN where one has no value.
+    /// Returns the longest list.
+    pub(super) fn rank(&mut self, tested: &Tested, scores: &[f32], values: &mut Vec<f64>) -> Result<&[u32]> {
+        let seen = self.fold.seen(tested.user as usize);
+        let auc = mean_auc(scores, &tested.relevant, &seen).map_err(|e| Error::Diverged {
             what: format!("score of user {}, item {}", tested.user, e.item),
             step: None,
         })?;
-        offer_unseen(column.as_slice(), &seen, &mut best)?;
-        top.chunks_mut(1)[0].set(0, &mut best);
-        let list = top.items(0);
+        offer_unseen(scores, &seen, &mut self.best)?;
+        self.top.chunks_mut(1)[0].set(0, &mut self.best);
+        let list = self.top.items(0);
         let hits = Hits::new(list, &tested.relevant).expect("at least one item is relevant");
         let of_list = [
             Hits::ndcg_at,
@@ -125,16 +103,15 @@ fn measure(
             Hits::reciprocal_rank_at,
             Hits::average_precision_at,
         ];
-        let of_lists = eval.k.iter().flat_map(|&k| of_list.map(|metric| metric(&hits, k)));
-        let of_scores = auc.map_or([f64::NAN; 2], |auc| [auc.strict, auc.half_ties]);
-        values.iter_mut().zip(of_lists.chain(of_scores)).for_each(|(slot, value)| *slot = value);
-        for (n, &k) in eval.k.iter().enumerate() {
+        values.extend(self.eval.k.iter().flat_map(|&k| of_list.map(|metric| metric(&hits, k))));
+        values.extend(auc.map_or([f64::NAN; 2], |auc| [auc.strict, auc.half_ties]));
+        for (n, &k) in self.eval.k.iter().enumerate() {
             for &item in &list[..k.min(list.len())] {
-                shown[n * items + item as usize].fetch_add(1, Ordering::Relaxed);
+                self.shown[n * scores.len() + item as usize].fetch_add(1, Ordering::Relaxed);
             }
         }
+        Ok(list)
     }
-    Ok(())
 }
 
 /// Means over some rows of `values`, added in row order.

@@ -1,6 +1,6 @@
 //! Error of predicted ratings, for all users and for each group.
 
-use super::{Figure, user_groups};
+use super::{Figure, VALIDATION_RMSE, user_groups};
 use evenhand_core::metrics::{mae, rmse};
 use evenhand_core::{Dataset, Error, Interactions, Model, Result, Run};
 use rayon::prelude::*;
@@ -8,10 +8,33 @@ use rayon::prelude::*;
 /// Rows predicted in one call.
 const BLOCK: usize = 4096;
 
+/// Errors on the test rows.
 pub(super) fn figures(model: &dyn Model, data: &Dataset, test: &Interactions, run: &Run) -> Result<Vec<Figure>> {
-    let users: Vec<u32> = test.iter().map(|(user, ..)| user).collect();
-    let items = test.by_user().all_partners();
+    let predicted = predict(model, test, run)?;
     let actual = test.by_user().all_values();
+    let mut figures = Vec::new();
+    add(&mut figures, None, &predicted, actual);
+    let offsets = test.by_user().offsets();
+    for (group, members) in user_groups(data) {
+        let pick = |all: &[f32]| -> Vec<f32> {
+            members.iter().flat_map(|&u| &all[offsets[u as usize]..offsets[u as usize + 1]]).copied().collect()
+        };
+        add(&mut figures, Some(group), &pick(&predicted), &pick(actual));
+    }
+    Ok(figures)
+}
+
+/// The error on rows that are neither train nor test: what settings may be chosen by.
+pub(super) fn validation(model: &dyn Model, rows: &Interactions, run: &Run) -> Result<Option<Figure>> {
+    let value = rmse(&predict(model, rows, run)?, rows.by_user().all_values());
+    let n = rows.len() as u64;
+    Ok(value.map(|value| Figure { metric: VALIDATION_RMSE.into(), k: None, group: None, value, n }))
+}
+
+/// The predicted ratings of all rows, in their order.
+fn predict(model: &dyn Model, rows: &Interactions, run: &Run) -> Result<Vec<f32>> {
+    let users: Vec<u32> = rows.iter().map(|(user, ..)| user).collect();
+    let items = rows.by_user().all_partners();
     let mut predicted = vec![0.0; users.len()];
     let done: Vec<Result<()>> = run.install(|| {
         let blocks = predicted.par_chunks_mut(BLOCK).zip(users.par_chunks(BLOCK)).zip(items.par_chunks(BLOCK));
@@ -27,16 +50,7 @@ pub(super) fn figures(model: &dyn Model, data: &Dataset, test: &Interactions, ru
         let what = format!("predicted rating of user {}, item {}", users[at], items[at]);
         return Err(Error::Diverged { what, step: None });
     }
-    let mut figures = Vec::new();
-    add(&mut figures, None, &predicted, actual);
-    let offsets = test.by_user().offsets();
-    for (group, members) in user_groups(data) {
-        let pick = |all: &[f32]| -> Vec<f32> {
-            members.iter().flat_map(|&u| &all[offsets[u as usize]..offsets[u as usize + 1]]).copied().collect()
-        };
-        add(&mut figures, Some(group), &pick(&predicted), &pick(actual));
-    }
-    Ok(figures)
+    Ok(predicted)
 }
 
 fn add(figures: &mut Vec<Figure>, group: Option<String>, predicted: &[f32], actual: &[f32]) {

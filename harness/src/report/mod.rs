@@ -1,9 +1,14 @@
 //! Reports of a comparison: a terminal table, one long table of all numbers, a summary as JSON.
 
+mod choice;
+mod columns;
+mod fairness;
+mod front;
 mod long;
 mod summary;
 mod table;
 
+pub use choice::{Choice, Chosen};
 pub use long::{results_csv, timings_csv};
 pub use summary::{FailedCell, MeanFigure, SettingSummary, Summary};
 pub(crate) use table::new_table;

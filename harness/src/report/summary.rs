@@ -1,5 +1,7 @@
 //! The summary: means and standard deviations over seeds and folds, what failed, what was compared.
 
+use super::choice::{Choice, choose};
+use super::front::front;
 use crate::compare::{Cell, CellEnd, Comparison};
 use crate::experiment::{Eval, Experiment};
 use crate::load::Description;
@@ -24,8 +26,12 @@ pub struct Summary {
     pub data: Description,
     /// BLAKE3 hash of the data.
     pub digest: String,
+    /// Names of the groupings of users and of items between which fairness was measured.
+    pub protected: [Option<String>; 2],
     /// How it was divided.
     pub split: Split,
+    /// Share of the training rows that settings were chosen by.
+    pub validation: Option<f64>,
     /// What was measured.
     pub eval: Eval,
     /// The seeds.
@@ -44,6 +50,8 @@ pub struct Summary {
     pub warnings: Vec<String>,
     /// Every setting, in the order of the experiment.
     pub settings: Vec<SettingSummary>,
+    /// What was chosen, where the experiment says how.
+    pub choice: Option<Choice>,
     /// Every cell that failed.
     pub failures: Vec<FailedCell>,
 }
@@ -63,8 +71,22 @@ pub struct SettingSummary {
     pub cells: usize,
     /// Mean time of fitting.
     pub fit_seconds: Option<f64>,
+    /// Whether no other setting has as low a mean RMSE and a mean DEE of the ratings as low, and one of them lower.
+    pub pareto: bool,
     /// Means of all numbers.
     pub figures: Vec<MeanFigure>,
+}
+
+impl SettingSummary {
+    /// A figure of all users, by its name in tables.
+    pub fn figure(&self, name: &str) -> Option<&MeanFigure> {
+        self.figures.iter().find(|f| f.group.is_none() && f.name() == name)
+    }
+
+    /// Its mean.
+    pub fn mean(&self, name: &str) -> Option<f64> {
+        self.figure(name).map(|f| f.mean)
+    }
 }
 
 /// A number over all finished cells of a setting.
@@ -126,6 +148,8 @@ impl Summary {
             }
             _ => None,
         });
+        let mut settings: Vec<_> = (0..experiment.settings.len()).map(|n| setting(experiment, comparison, n)).collect();
+        mark_front(&mut settings);
         Self {
             schema: 1,
             evenhand: env!("CARGO_PKG_VERSION").into(),
@@ -133,7 +157,9 @@ impl Summary {
             protocol: offline::NAME.into(),
             data: comparison.data.clone(),
             digest: comparison.digest.clone(),
+            protected: comparison.protected.clone(),
             split: experiment.split.clone(),
+            validation: experiment.validation,
             eval: experiment.eval.clone(),
             seeds: experiment.seeds.clone(),
             overrides: experiment.overrides.clone(),
@@ -142,7 +168,8 @@ impl Summary {
             run: count(|end| matches!(end, CellEnd::Done(_) | CellEnd::Failed(_))),
             interrupted: comparison.interrupted,
             warnings: comparison.warnings.clone(),
-            settings: (0..experiment.settings.len()).map(|n| setting(experiment, comparison, n)).collect(),
+            choice: experiment.choose.as_ref().map(|rule| choose(rule, &experiment.settings, &settings)),
+            settings,
             failures: failures.collect(),
         }
     }
@@ -160,8 +187,17 @@ fn setting(experiment: &Experiment, comparison: &Comparison, n: usize) -> Settin
         origins: setting.origins.clone(),
         cells: outcomes.len(),
         fit_seconds: (!seconds.is_empty()).then(|| mean_and_sd(&seconds).0),
+        pareto: false,
         figures: means(&figures),
     }
+}
+
+/// Marks the front of RMSE and DEE among the settings with the most finished cells: means over fewer can not be compared.
+fn mark_front(settings: &mut [SettingSummary]) {
+    let most = settings.iter().map(|s| s.cells).max().unwrap_or(0);
+    let point = |s: &SettingSummary| s.mean("rmse").zip(s.mean("dee")).filter(|_| s.cells == most);
+    let points: Vec<_> = settings.iter().map(point).collect();
+    settings.iter_mut().zip(front(&points)).for_each(|(s, on)| s.pareto = on);
 }
 
 /// Joins the figures of several cells, in the order in which they first occur.

@@ -1,15 +1,22 @@
 //! The comparison as text for a terminal.
 
+use super::columns::{Column, Rows, all, column, metric_table, number, present};
+use super::fairness::{choice_table, choice_words, fairness_table, fairness_words};
 use super::summary::{MeanFigure, SettingSummary, Summary};
 use crate::progress::printable;
 use crate::protocol::metric_name;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
-use comfy_table::{Cell, CellAlignment, ContentArrangement, Table};
+use comfy_table::{Cell, ContentArrangement, Table};
 use std::fmt::Write;
 
-/// A column of the main table: metric, whether it is one of a list, and which way is better (-1 for lower).
-const COLUMNS: [(&str, bool, f64); 5] =
-    [("rmse", false, -1.0), ("ndcg", true, 1.0), ("recall", true, 1.0), ("coverage", true, 1.0), ("gini", true, -1.0)];
+/// Of the main table.
+const ACCURACY: [Column; 5] = [
+    column("rmse", false, -1.0, true),
+    column("ndcg", true, 1.0, true),
+    column("recall", true, 1.0, true),
+    column("coverage", true, 1.0, true),
+    column("gini", true, -1.0, true),
+];
 
 /// Groups with fewer users than this are left out of the gap: it would show noise.
 const ENOUGH: u64 = 30;
@@ -45,6 +52,16 @@ fn report(summary: &Summary, width: Option<u16>) -> String {
             left_out(&dropped)
         );
     }
+    if let Some(table) = fairness_table(summary) {
+        let (table, dropped) = fitted(table, width);
+        let [above, below] = fairness_words(summary);
+        let _ = write!(out, "\n{above}\n{table}\n{below}\n{}", left_out(&dropped));
+    }
+    if let Some(choice) = &summary.choice {
+        let (table, without) = choice_table(summary, choice);
+        let (table, dropped) = fitted(table, width);
+        let _ = write!(out, "\n{}\n{table}\n{without}{}", choice_words(&choice.rule), left_out(&dropped));
+    }
     for warning in &summary.warnings {
         let _ = writeln!(out, "warn    {}", printable(warning));
     }
@@ -62,9 +79,6 @@ fn report(summary: &Summary, width: Option<u16>) -> String {
     out.push('\n');
     out
 }
-
-/// The rows of a table, its header first.
-type Rows = Vec<Vec<Cell>>;
 
 /// The table with as many columns from the left as fit the width, and the names of the others. The first two stay: text
 /// that the terminal wraps can still be read.
@@ -95,62 +109,18 @@ fn left_out(columns: &[String]) -> String {
     format!("left out, the terminal is too narrow: {}\n", columns.join(", "))
 }
 
-fn all(settings: &[SettingSummary]) -> impl Iterator<Item = &MeanFigure> {
-    settings.iter().flat_map(|s| &s.figures).filter(|f| f.group.is_none())
-}
-
 fn main_table(summary: &Summary) -> Rows {
-    let k = summary.eval.k[0];
-    let columns: Vec<(String, f64)> = COLUMNS
-        .iter()
-        .map(|&(metric, of_list, sign)| (metric_name(metric, of_list.then_some(k)), sign))
-        .filter(|(name, _)| all(&summary.settings).any(|f| f.name() == *name))
-        .collect();
-    let arrow = |sign: f64| if sign < 0.0 { "↓" } else { "↑" };
-    let names = columns.iter().map(|(name, sign)| format!("{name} {}", arrow(*sign)));
-    let header = std::iter::once("recommender".to_string()).chain(names).chain(["fit s".into()]);
-    let mut table = vec![header.map(Cell::new).collect::<Vec<_>>()];
-    let best: Vec<Option<f64>> = columns.iter().map(|(name, sign)| best(summary, name, *sign)).collect();
-    // Means over fewer cells than the others have are marked.
-    let expected = summary.cells / summary.settings.len().max(1);
-    for setting in &summary.settings {
-        let part = if (1..expected).contains(&setting.cells) {
-            format!(" ({} of {expected})", setting.cells)
-        } else {
-            String::new()
-        };
-        let mut row = vec![Cell::new(format!("{}{part}", setting.label))];
-        for ((name, _), best) in columns.iter().zip(&best) {
-            let figure = setting.figures.iter().find(|f| f.group.is_none() && f.name() == *name);
-            row.push(number(
-                figure.map_or_else(|| "-".into(), |f| format!("{}{}", plus_minus(f), mark(f.mean, *best))),
-            ));
-        }
+    let settings: Vec<&SettingSummary> = summary.settings.iter().collect();
+    let mut table = metric_table(summary, &settings, &present(summary, &ACCURACY));
+    table[0].push(Cell::new("fit s"));
+    for (row, setting) in table[1..].iter_mut().zip(settings) {
         row.push(number(match setting.fit_seconds {
             Some(seconds) => format!("{seconds:.2}"),
             None if summary.failures.iter().any(|f| f.label == setting.label) => "failed".into(),
             None => "-".into(),
         }));
-        table.push(row);
     }
     table
-}
-
-/// The best mean of a column; none where there is nothing to be better than.
-fn best(summary: &Summary, name: &str, sign: f64) -> Option<f64> {
-    let means: Vec<f64> = all(&summary.settings).filter(|f| f.name() == name).map(|f| f.mean).collect();
-    let best = means.iter().copied().max_by(|a, b| (sign * a).total_cmp(&(sign * b)))?;
-    means.iter().any(|&m| m != best).then_some(best)
-}
-
-fn mark(mean: f64, best: Option<f64>) -> &'static str {
-    if Some(mean) == best { "*" } else { " " }
-}
-
-fn plus_minus(figure: &MeanFigure) -> String {
-    // The zero before the point is left out, or the table would be wider than most terminals.
-    let sd = figure.sd.map_or_else(String::new, |sd| format!(" ±{}", format!("{sd:.4}").trim_start_matches('0')));
-    format!("{:.4}{sd}", figure.mean)
 }
 
 /// For each grouping of users how far the groups are apart, and which one is worst off.
@@ -202,10 +172,6 @@ pub(crate) fn new_table() -> Table {
 
 /// A terminal narrower than this would cut words into letters.
 const NARROWEST: u16 = 60;
-
-fn number(text: String) -> Cell {
-    Cell::new(text).set_alignment(CellAlignment::Right)
-}
 
 #[cfg(test)]
 mod tests {

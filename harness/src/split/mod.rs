@@ -23,6 +23,8 @@
 //!   The random rules make no claim about time and do not warn of it.
 //! - **Own test rows.** A rule other than `given` on a data set with its own test rows divides all of its rows, train
 //!   and test together, as if it had been published whole, and says so in a warning.
+//! - **Validation.** `validation = 0.1` beside any rule that draws shares or parts holds that share of the training rows
+//!   out, by the same kind of rule: [`Fold::with_validation`]. Plugins do not see them; settings are chosen by them.
 //! - **Cold start.** Users and items that occur only in test rows keep their index; their numbers are warnings.
 //!
 //! Random numbers come from `split/...` of the given streams only, by an algorithm fixed here: same data and seed, same
@@ -31,6 +33,7 @@
 mod doubt;
 mod draw;
 mod rule;
+mod validation;
 
 pub use rule::Split;
 
@@ -46,6 +49,8 @@ pub struct Fold {
     pub train: Interactions,
     /// What they are measured on; never empty.
     pub test: Interactions,
+    /// Rows held out of `train` for choosing between settings, never empty; see [`Fold::with_validation`].
+    pub validation: Option<Interactions>,
 }
 
 /// A division whose folds are built when they are asked for: each is a copy of all rows.
@@ -58,7 +63,7 @@ pub struct Division<'a> {
 
 #[derive(Clone, Debug, PartialEq)]
 enum Parts<'a> {
-    One(Fold),
+    One(Box<Fold>),
     /// A partition: all rows, the part of each, and how many parts there are.
     Many(Cow<'a, Interactions>, Vec<u32>, usize),
 }
@@ -96,7 +101,7 @@ impl<'a> Division<'a> {
             Split::Given => {
                 let why = "the data set has no test rows of its own, which split `given` needs; use `random` instead";
                 let test = data.test.clone().ok_or_else(|| Error::Unusable(why.into()))?;
-                Parts::One(Fold { label: String::new(), train: data.ratings.clone(), test })
+                Parts::One(Box::new(Fold { label: String::new(), train: data.ratings.clone(), test, validation: None }))
             }
             _ => divide(whole(data, rule, &mut warnings)?, rule, streams, &mut warnings)?,
         };
@@ -192,13 +197,13 @@ fn divide<'a>(
         }
         Split::Given => unreachable!("a given division is not drawn"),
     };
-    fold(String::new(), rows, in_test).map(Parts::One)
+    fold(String::new(), rows, in_test).map(|fold| Parts::One(Box::new(fold)))
 }
 
 fn fold(label: String, rows: &Interactions, in_test: Vec<bool>) -> Result<Fold> {
     let test = rows.select(&in_test)?;
     let in_train: Vec<bool> = in_test.into_iter().map(|t| !t).collect();
-    Ok(Fold { label, train: rows.select(&in_train)?, test })
+    Ok(Fold { label, train: rows.select(&in_train)?, test, validation: None })
 }
 
 /// The refusal of a division with an empty side.

@@ -1,7 +1,9 @@
 //! The blocked, parallel computation against one written straight from the definitions.
 
+use super::super::scores::figures;
 use super::*;
-use evenhand_core::{Factors, Groups, Interactions, Output, Rows, Streams};
+use evenhand_core::{Factors, Groups, Interactions, Model as _, Output, Rows, Run, Streams};
+use nalgebra::DMatrix;
 use rand::RngExt;
 
 const USERS: usize = 150;
@@ -26,7 +28,11 @@ fn world(seed: u64) -> (Factors, Dataset, Fold) {
     let mut data = Dataset::new("small", train.clone(), Scale::FIVE_STARS);
     let groups = vec![("low".into(), (0..70).collect()), ("odd".into(), (1..USERS as u32).step_by(2).collect())];
     data.user_groups.push(Groups::new("half", USERS, groups).unwrap());
-    (Factors::new(users, items, Output::Order).unwrap(), data, Fold { label: String::new(), train, test })
+    (
+        Factors::new(users, items, Output::Order).unwrap(),
+        data,
+        Fold { label: String::new(), train, test, validation: None },
+    )
 }
 
 fn eval(relevant: Relevant) -> Eval {
