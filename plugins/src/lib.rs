@@ -4,8 +4,10 @@
 mod adam;
 mod cells;
 mod linear;
+mod product;
 
 pub mod als;
+pub mod autoencoder;
 pub mod biased_ratings;
 pub mod popularity;
 pub mod random;

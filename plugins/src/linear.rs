@@ -28,6 +28,7 @@ pub(crate) trait Real:
     type Vector<S: Simd>: Copy;
 
     fn of(x: f64) -> Self;
+    fn wide(self) -> f64;
     fn sqrt(self) -> Self;
     /// Numbers in a vector.
     fn width<S: Simd>() -> usize;
@@ -54,6 +55,10 @@ macro_rules! real {
             #[inline(always)]
             fn of(x: f64) -> Self {
                 x as $ty
+            }
+            #[inline(always)]
+            fn wide(self) -> f64 {
+                self.into()
             }
             #[inline(always)]
             fn sqrt(self) -> Self {
@@ -126,7 +131,7 @@ pub(crate) fn padded(rank: usize) -> usize {
 
 /// Inner products of `R` padded rows with `p`, which is read once for all.
 #[inline(always)]
-fn dots<T: Real, S: Simd, const R: usize>(simd: S, rows: [&[T]; R], p: &[T]) -> [T; R] {
+pub(crate) fn dots<T: Real, S: Simd, const R: usize>(simd: S, rows: [&[T]; R], p: &[T]) -> [T; R] {
     // Vectors that make up the fixed lanes: a constant of the processor, so one arm is compiled.
     match LANES / T::width::<S>() {
         1 => dots_in::<T, S, R, 1>(simd, rows, p),
