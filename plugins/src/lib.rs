@@ -3,12 +3,19 @@
 
 mod adam;
 mod cells;
+mod grouping;
 mod linear;
 mod product;
+mod rates;
 
 pub mod als;
 pub mod autoencoder;
+pub mod beyond_parity;
 pub mod biased_ratings;
+pub mod equal_experience;
+pub mod item_group;
 pub mod popularity;
 pub mod random;
 pub mod squash;
+pub mod user_group;
+pub mod value;

@@ -1,10 +1,12 @@
 //! Every plugin of this crate against the contract of its kind.
 
-use evenhand_core::contract::{Outcome, assert_all, fairness_loss, recipe, recommender, recommender_with, simulator};
+use evenhand_core::contract::{
+    Outcome, assert_all, fairness_loss, fairness_loss_with, recipe, recommender, recommender_with, simulator,
+};
 use evenhand_core::params::Kind;
 use evenhand_core::{Descriptor, FairnessLoss, GroupRegressor, Kinded, Policy, Recommender, Registry, Simulator};
 use evenhand_plugins as _;
-use serde_json::json;
+use serde_json::{Value as Json, json};
 
 /// Checks all registered plugins of a kind. Those expected must be among them: a test target that does not link the
 /// plugins sees an empty registry, and a loop over nothing passes.
@@ -32,7 +34,18 @@ fn simulators() {
 
 #[test]
 fn fairness_losses() {
-    all::<dyn FairnessLoss>(&[], fairness_loss);
+    let expected = [
+        "absolute-unfairness",
+        "equal-experience",
+        "item-group",
+        "non-parity",
+        "overestimation-unfairness",
+        "underestimation-unfairness",
+        "user-group",
+        "value",
+        "value-unfairness",
+    ];
+    all::<dyn FairnessLoss>(&expected, fairness_loss);
 }
 
 #[test]
@@ -45,22 +58,34 @@ fn group_regressors() {
     all::<dyn GroupRegressor>(&[], recipe);
 }
 
-/// A choice switches to other code: every recommender with every choice that is not its default.
-#[test]
-fn choices() {
-    let registry = Registry::<dyn Recommender>::linked().unwrap();
+/// A choice or a flag switches to other code: every plugin of a kind with every such value that is not its default.
+/// Returns the number of them.
+fn choices<T: Kinded + ?Sized>(check: fn(&Descriptor<T>, &Json) -> Vec<Outcome>) -> usize {
     let mut tried = 0;
-    for plugin in registry.iter() {
+    for plugin in Registry::<T>::linked().unwrap().iter() {
         let defaults = plugin.defaults();
         for field in plugin.fields {
-            let Kind::Choice(names) = field.kind else { continue };
-            for (name, _) in names.iter().filter(|(name, _)| defaults[field.name] != *name) {
-                let outcomes = recommender_with(plugin, &json!({ field.name: name }));
-                println!("{} with {} = {name}", plugin.name, field.name);
-                assert_all(outcomes);
+            let values: Vec<Json> = match field.kind {
+                Kind::Choice(names) => names.iter().map(|(name, _)| json!(name)).collect(),
+                Kind::Flag => vec![json!(false), json!(true)],
+                _ => Vec::new(),
+            };
+            for value in values.into_iter().filter(|value| defaults[field.name] != *value) {
+                println!("{} with {} = {value}", plugin.name, field.name);
+                assert_all(check(plugin, &json!({ field.name: value })));
                 tried += 1;
             }
         }
     }
-    assert!(tried > 0, "popularity has a choice");
+    tried
+}
+
+#[test]
+fn choices_of_recommenders() {
+    assert!(choices::<dyn Recommender>(recommender_with) > 0, "popularity has a choice");
+}
+
+#[test]
+fn choices_of_fairness_losses() {
+    assert!(choices::<dyn FairnessLoss>(fairness_loss_with) >= 7, "two more variants of three losses, and a flag");
 }

@@ -1,6 +1,8 @@
-//! Golden cases of the equal-experience system: the synthetic data of its recorded results.
+//! Golden cases of the equal-experience system: the synthetic data of its recorded results, and its fairness losses.
 
 mod golden;
+#[path = "golden_equal_experience/losses.rs"]
+mod losses;
 
 use evenhand_core::{Dataset, Groups, Interactions, Run, Simulator};
 use evenhand_plugins::biased_ratings::{BiasedRatings, Mode};
@@ -10,8 +12,13 @@ use std::collections::BTreeMap;
 
 const EQUAL_EXPERIENCE: System = System {
     folder: "equal-experience",
-    kinds: &[("synthetic", synthetic), ("synthetic-letters", letters)],
-    elsewhere: &["fairness-losses", "edge-cases", "mf-adam", "ae-step"],
+    kinds: &[
+        ("synthetic", synthetic),
+        ("synthetic-letters", letters),
+        ("fairness-losses", losses::check),
+        ("edge-cases", losses::check),
+    ],
+    elsewhere: &["mf-adam", "ae-step"],
 };
 
 #[test]

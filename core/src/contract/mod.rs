@@ -22,7 +22,7 @@ mod states;
 #[cfg(test)]
 mod broken;
 
-pub use fairness::fairness_loss;
+pub use fairness::{fairness_loss, fairness_loss_with};
 pub use outcome::{Outcome, Stop, assert_all};
 pub use recipe::recipe;
 pub use recommender::{recommender, recommender_with};
