@@ -40,13 +40,13 @@ impl<T: Real> Adam<T> {
         chunks
             .zip(moments)
             .map(|((x, g), (m, v))| {
-                // Differences of finite numbers from themselves are 0.
+                // Zero times a number that is not finite is NaN.
                 let mut sound = T::ZERO;
                 for (((x, &g), m), v) in x.iter_mut().zip(g).zip(m).zip(v) {
                     *m = b1 * *m + c1 * g;
                     *v = b2 * *v + c2 * (g * g);
                     *x = *x - rate * *m / (v.sqrt() * correction + epsilon);
-                    sound = sound + (*x - *x);
+                    sound = sound + T::ZERO * *x;
                 }
                 sound == T::ZERO
             })

@@ -1,7 +1,7 @@
 //! Five objectives on the training rows: predictions err alike, or are alike, for the groups of users.
 //!
-//! With E_g\[y\]_j the mean prediction and E_g\[r\]_j the mean rating over the training rows of item j by users of group g, and
-//! e_g = E_g\[y\]_j - E_g\[r\]_j:
+//! With E_g\[y\]_j the mean prediction and E_g\[r\]_j the mean rating over the training rows of item j by users of
+//! group g, and e_g = E_g\[y\]_j - E_g\[r\]_j:
 //!
 //! ```text
 //! value-unfairness            mean over items of | e_g - e_h |
@@ -11,12 +11,14 @@
 //! non-parity                  | E_g[y] - E_h[y] |, the means over all training rows of the groups
 //! ```
 //!
-//! Sirui Yao and Bert Huang, "Beyond Parity: Fairness Objectives for Collaborative Filtering", NIPS 2017, for a group g and
-//! all others. A lone group is compared with the users outside it; of three and more, all pairs, whose mean is taken.
+//! Sirui Yao and Bert Huang, "Beyond Parity: Fairness Objectives for Collaborative Filtering", NIPS 2017, for a group g
+//! and all others. A lone group is compared with the users outside it; of three and more, all pairs, whose mean is
+//! taken.
 //!
-//! - *Items rated by one side only.* The formula has no value for them (a mean over nothing). Here the mean is over the items
-//!   that both groups of the pair have rated; the others count neither in the sum nor in the number of items. A pair that
-//!   has no item in common (for `non-parity`: a side without a row) is left out, and without any pair the value is 0.
+//! - *Items rated by one side only.* The formula has no value for them (a mean over nothing). Here the mean is over the
+//!   items that both groups of the pair have rated; the others count neither in the sum nor in the number of items. A
+//!   pair that has no item in common (for `non-parity`: a side without a row) is left out, and without any pair the
+//!   value is 0.
 //! - Where a difference is 0, its absolute value and its positive part get the derivative 0.
 //! - Repeated rows of a pair are observations of their own.
 //! - `value` ([`crate::value`]) is another loss, which averages over all users of a group: see there.

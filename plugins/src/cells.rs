@@ -28,6 +28,9 @@ impl Cell {
     }
 }
 
+/// Cells that are skipped together: as many on every processor, or bits would differ.
+const GROUP: usize = 4 * LANES;
+
 /// Numbers of which terms and pulls are computed many at a time. Slices are whole numbers of [`LANES`].
 pub(crate) trait Smooth: Real {
     /// `sums += term(z)`.
@@ -56,7 +59,7 @@ impl Smooth for f64 {
 impl Smooth for f32 {
     #[inline(always)]
     fn add_terms<S: Simd>(simd: S, cell: &Cell, z: &[Self], sums: &mut [Self]) {
-        let group = LANES / S::F32_LANES;
+        let group = GROUP / S::F32_LANES;
         let (z, sums) = (S::as_simd_f32s(z).0, S::as_mut_simd_f32s(sums).0);
         let squash = Constants::new(simd, cell);
         match cell.of {
@@ -66,12 +69,17 @@ impl Smooth for f32 {
                 }
             }
             Pointwise::Exceedance(_) => {
-                for (sums, z) in sums.chunks_exact_mut(group).zip(z.chunks_exact(group)) {
-                    let near = squash.nearest(simd, z) < BAND as f32;
-                    for (sum, z) in sums.iter_mut().zip(z) {
-                        let t = squash.distance(simd, squash.value(simd, *z));
-                        let term = if near { squash.exceedance(simd, t) } else { squash.step(simd, t) };
-                        *sum = simd.add_f32s(*sum, term);
+                for (sums, z) in sums.chunks_mut(group).zip(z.chunks(group)) {
+                    if squash.nearest(simd, z) < BAND as f32 {
+                        for (sum, z) in sums.iter_mut().zip(z) {
+                            let t = squash.distance(simd, squash.value(simd, *z));
+                            *sum = simd.add_f32s(*sum, squash.exceedance(simd, t));
+                        }
+                    } else {
+                        for (sum, z) in sums.iter_mut().zip(z) {
+                            let t = squash.distance(simd, squash.value(simd, *z));
+                            *sum = simd.add_f32s(*sum, squash.step(simd, t));
+                        }
                     }
                 }
             }
@@ -80,7 +88,7 @@ impl Smooth for f32 {
 
     #[inline(always)]
     fn pulls<S: Simd>(simd: S, cell: &Cell, coefficient: &[Self], z: &mut [Self]) {
-        let group = LANES / S::F32_LANES;
+        let group = GROUP / S::F32_LANES;
         let (coefficient, z) = (S::as_simd_f32s(coefficient).0, S::as_mut_simd_f32s(z).0);
         let squash = Constants::new(simd, cell);
         match cell.of {
@@ -91,17 +99,16 @@ impl Smooth for f32 {
                 }
             }
             Pointwise::Exceedance(_) => {
-                for (z, c) in z.chunks_exact_mut(group).zip(coefficient.chunks_exact(group)) {
-                    let near = squash.nearest(simd, z) < BAND as f32;
-                    for (z, c) in z.iter_mut().zip(c) {
-                        if near {
+                for (z, c) in z.chunks_mut(group).zip(coefficient.chunks(group)) {
+                    if squash.nearest(simd, z) < BAND as f32 {
+                        for (z, c) in z.iter_mut().zip(c) {
                             let y = squash.value(simd, *z);
                             let density = squash.density(simd, squash.distance(simd, y));
                             let slope = squash.slope(simd, *z, y);
                             *z = simd.mul_f32s(*c, simd.mul_f32s(density, slope));
-                        } else {
-                            *z = simd.splat_f32s(0.0);
                         }
+                    } else {
+                        z.fill(squash.zero);
                     }
                 }
             }

@@ -1,9 +1,9 @@
 //! Equal experience: the chance of being recommended is the same for every group of items and every group of users.
 //!
 //! The sets of cells are U_g x I_k, for all groups of users g and all groups of items k; on each the smoothed rate of
-//! predictions above tau is pulled to that of all cells. The sum of the rates' distances over the same sets is the metric
-//! DEE. With `variant = seed` the gradient is the paper's code's, to the last digits; its value there (a carrier of the
-//! gradient without a meaning of its own) is replaced by the penalty itself.
+//! predictions above tau is pulled to that of all cells. The sum of the rates' distances over the same sets is the
+//! metric DEE. With `variant = seed` the gradient is that of the paper's code; its value there (a carrier
+//! of the gradient without a meaning of its own) is replaced by the penalty itself.
 //!
 //! Jaewoong Cho, Moonseok Choi and Changho Suh, "Equal Experience in Recommender Systems", arXiv 2210.05936, 2022.
 
@@ -21,8 +21,8 @@ plugin! {
         from "Cho, Choi & Suh 2022, Equal Experience in Recommender Systems, arXiv 2210.05936" {
         /// The form of the smoothing and of the pull.
         variant: Variant = Variant::Seed;
-        /// Width h of the smoothed step at the threshold, in units of the predictions. Predictions more than 8.5 widths away
-        /// have no gradient.
+        /// Width h of the smoothed step at the threshold, in units of the predictions. Predictions more than 8.5 widths
+        /// away have no gradient.
         bandwidth: f64 = 0.01, in 1e-9..;
         /// Difference of rates at which the penalty turns from quadratic to linear.
         delta: f64 = 0.01, in 1e-9..;
@@ -58,5 +58,42 @@ impl FairnessLoss for EqualExperience {
 
     fn surrogate(&self) -> bool {
         self.variant != Variant::Exact
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use evenhand_core::{Groups, Interactions, Rows};
+
+    /// Two users with one item each above 3, all above 0; the groups of users as given, each item in a group of its
+    /// own.
+    fn evaluate(loss: &EqualExperience, users: Option<&[&[u32]]>) -> Result<f64> {
+        let train = Interactions::new(2, 2, &Rows::default()).unwrap();
+        let groups = |of: &[&[u32]]| {
+            let lists = of.iter().enumerate().map(|(g, members)| (format!("g{g}"), members.to_vec()));
+            Groups::new("side", 2, lists.collect()).unwrap()
+        };
+        let (users, items) = (users.map(groups), groups(&[&[0], &[1]]));
+        let data =
+            FairnessData { train: &train, user_groups: users.as_ref(), item_groups: Some(&items), like_above: 3.0 };
+        let scores = DMatrix::from_column_slice(2, 2, &[4.0, 1.0, 2.0, 5.0]);
+        loss.evaluate(&scores, &data, &mut DMatrix::zeros(0, 0), &Run::new(0))
+    }
+
+    #[test]
+    fn the_threshold_is_that_of_the_data_unless_given() {
+        let own = |threshold| EqualExperience { threshold, delta: 1.0, ..EqualExperience::default() };
+        let users: Option<&[&[u32]]> = Some(&[&[0], &[1]]);
+        // Half of all cells are above 3, each set wholly or not at all: D^2 / 2 = 1/8, four times. All are above 0.
+        assert_eq!(evaluate(&own(None), users).unwrap(), 0.5);
+        assert_eq!(evaluate(&own(Some(0.0)), users).unwrap(), 0.0);
+    }
+
+    #[test]
+    fn groups_are_needed_and_empty_ones_are_named() {
+        let say = |users| evaluate(&EqualExperience::default(), users).unwrap_err().to_string();
+        assert_eq!(say(Some(&[&[0], &[]])), "data: group `side`/`g1` of users has no member");
+        assert_eq!(say(None), "data: the fairness loss needs groups of users, and there are none");
     }
 }

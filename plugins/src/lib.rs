@@ -3,6 +3,8 @@
 
 mod adam;
 mod cells;
+mod dense_loss;
+mod early_stop;
 mod grouping;
 mod linear;
 mod product;
@@ -14,6 +16,7 @@ pub mod beyond_parity;
 pub mod biased_ratings;
 pub mod equal_experience;
 pub mod item_group;
+pub mod mf;
 pub mod popularity;
 pub mod random;
 pub mod squash;

@@ -1,7 +1,7 @@
 //! Equal rates of recommendation over sets of cells: what `equal-experience`, `user-group` and `item-group` share.
 //!
-//! With S(y) the smoothed indicator of a prediction above tau ([`Exceedance`]), P(C) its mean over a set C of cells of the
-//! users x items matrix, and A all cells:
+//! With S(y) the smoothed indicator of a prediction above tau ([`Exceedance`]), P(C) its mean over a set C of cells of
+//! the users x items matrix, and A all cells:
 //!
 //! ```text
 //! D_C   = P(A) - P(C)
@@ -19,14 +19,14 @@ use evenhand_core::fairness::{CellSums, Exceedance, Pointwise, Streamed, Tail};
 use nalgebra::DMatrix;
 
 choice! {
-    /// The form of S and w.
+    /// How the step at the threshold is smoothed (S), and how hard a difference pulls (w).
     pub enum Variant {
-        /// As in the paper's code, for results that compare with it: S by an exponential with jumps at tau, its slope from
-        /// the Gaussian that it approximates, and w = D within delta but only delta / 2 beyond.
+        /// As in the paper's code, to compare with it: an exponential near the Gaussian tail, which jumps at the
+        /// threshold, with the Gaussian's slope; a pull equal to the difference within delta, but of delta / 2 beyond.
         Seed = "seed",
-        /// The same S, with w the derivative of H: D cut off at delta.
+        /// The same smoothing; the pull is that of the penalty: the difference, cut off at delta.
         Huber = "huber",
-        /// The Gaussian tail as S, and w the derivative of H: the gradient is that of the value.
+        /// The Gaussian tail itself, and the pull of the penalty: the gradient is that of the value.
         Exact = "exact",
     }
 }

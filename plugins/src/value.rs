@@ -11,8 +11,8 @@
 //! c_g(i) = 1 / (items * pairs) * sum over the other groups h of sgn(d_g(i) - d_h(i)),   sgn(0) = 0
 //! ```
 //!
-//! For two groups this is the loss, and the metric, of Jaewoong Cho, Moonseok Choi and Changho Suh, "Equal Experience in
-//! Recommender Systems", arXiv 2210.05936, 2022. A lone group is compared with the users outside it.
+//! For two groups this is VAL, loss and metric, as of Jaewoong Cho, Moonseok Choi and Changho Suh, "Equal Experience
+//! in Recommender Systems", arXiv 2210.05936, 2022. A lone group is compared with the users outside it.
 //!
 //! It is not `value-unfairness` ([`crate::beyond_parity`]), although it descends from there:
 //!
@@ -22,8 +22,8 @@
 //! | compared between groups | the sizes of the errors | the errors with their signs |
 //! | an item that a group has not rated | counts, with mean rating 0 | does not count for that group |
 //!
-//! So `value` mixes what was selected for rating with what is predicted, and pulls predictions for unrated items to 0
-//! alike; its nearest relative is `absolute-unfairness`, which compares sizes too.
+//! So `value` compares ratings of those who chose to rate with predictions for everyone, and where nobody rated just
+//! mean predictions; its nearest relative is `absolute-unfairness`, which compares sizes too.
 
 use crate::grouping::{Grouping, gaps, pairs, sign};
 use evenhand_core::fairness::{CellSums, Classes, Pointwise, Streamed};

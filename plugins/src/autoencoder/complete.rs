@@ -5,16 +5,17 @@
 //!
 //! - Losses of class sums: one pass over the outputs adds up the sums, whose table of derivatives then gives `E` in a
 //!   second one. Nothing of the size users x items is held.
-//! - Other losses get matrices of predictions and gradients: block by block for a mean over items, else all at once.
+//! - Other losses get matrices of predictions and gradients: of a block for a mean over items, else of all pairs.
 
 use super::ratings::Ratings;
 use super::sparse::Errors;
 use crate::cells::{Cell, Smooth};
+use crate::dense_loss::DenseLoss;
 use crate::linear::{LANES, padded};
 use crate::product::{MultiplyRows, Onto, Panels, ROWS, STRIP, Stored, multiply};
 use crate::squash::Squash;
 use evenhand_core::fairness::CellSums;
-use evenhand_core::{Error, FairnessData, FairnessLoss, Interactions, Result, Rows, Run};
+use evenhand_core::{Result, Run};
 use nalgebra::DMatrix;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
@@ -27,10 +28,8 @@ pub(super) const BLOCK: usize = 512;
 pub(super) enum Fairness<'a> {
     /// A function of sums over classes of cells.
     Cells(CellSums<'a>),
-    /// A mean over items: the data of every block.
-    Items(&'a dyn FairnessLoss, Vec<Interactions>),
-    /// Any other: all predictions and their gradient, items x users.
-    All(&'a dyn FairnessLoss, Box<[DMatrix<f64>; 2]>),
+    /// Any other.
+    Dense(Box<DenseLoss<'a>>),
 }
 
 /// Room for the outputs of one block, and the factors of its products.
@@ -44,8 +43,6 @@ pub(super) struct Complete<T> {
     back: Panels<T>,
     /// Hidden units of the block.
     hidden: Panels<T>,
-    /// Predictions and gradient of one block for a loss in dense form.
-    block: [DMatrix<f64>; 2],
 }
 
 /// The network around the decoder: hidden units of every item and the decoder, in rows of `units` numbers.
@@ -61,36 +58,10 @@ pub(super) struct Ends<'a, T> {
 pub(super) struct Ask<'a> {
     pub(super) errors: Errors<'a>,
     pub(super) lambda: f64,
-    pub(super) data: &'a FairnessData<'a>,
     pub(super) run: &'a Run,
 }
 
-impl<'a> Fairness<'a> {
-    /// A loss without streamed form.
-    ///
-    /// # Errors
-    /// [`Error::Device`] where there is no memory for matrices of all pairs.
-    pub(super) fn dense(loss: &'a dyn FairnessLoss, train: &Interactions, run: &Run) -> Result<Self> {
-        let (users, items) = (train.users(), train.items());
-        if loss.mean_over_items() {
-            let blocks = (0..items).step_by(BLOCK).map(|first| part(train, first..items.min(first + BLOCK)));
-            return Ok(Self::Items(loss, blocks.collect::<Result<_>>()?));
-        }
-        let megabytes = (2 * users * items * size_of::<f64>()).div_ceil(1 << 20);
-        if users * items > BLOCK * BLOCK {
-            let need =
-                format!("fairness loss `{}` has no streamed form: `autoencoder` needs {megabytes} MB", loss.name());
-            run.observer().note(&format!("{need} for predictions and gradients of all pairs"));
-        }
-        let matrix = || -> Result<_> {
-            let mut values = Vec::new();
-            values.try_reserve_exact(users * items).map_err(|e| Error::Device(format!("{megabytes} MB: {e}")))?;
-            values.resize(users * items, 0.0);
-            Ok(DMatrix::from_vec(items, users, values))
-        };
-        Ok(Self::All(loss, Box::new([matrix()?, matrix()?])))
-    }
-
+impl Fairness<'_> {
     /// The order of items in which those of a class stand together.
     pub(super) fn order(&self, items: usize) -> Vec<u32> {
         let mut order: Vec<u32> = (0..items as u32).collect();
@@ -99,15 +70,6 @@ impl<'a> Fairness<'a> {
         }
         order
     }
-}
-
-/// The rows of some items, which are renumbered.
-fn part(train: &Interactions, items: Range<usize>) -> Result<Interactions> {
-    let mut rows = Rows::default();
-    for item in items.clone() {
-        train.by_item().row(item).for_each(|(user, value)| rows.push(user, (item - items.start) as u32, value));
-    }
-    Interactions::new(train.users(), items.len(), &rows)
 }
 
 impl<T: Smooth> Complete<T> {
@@ -119,7 +81,6 @@ impl<T: Smooth> Complete<T> {
             forth: Panels::new(units, width),
             back: Panels::new(users, units),
             hidden: Panels::new(rows, units),
-            block: [DMatrix::zeros(0, 0), DMatrix::zeros(0, 0)],
         }
     }
 
@@ -141,49 +102,42 @@ impl<T: Smooth> Complete<T> {
         self.forth.pack(Stored::Columns(decoder, units), units);
         self.back.pack(Stored::Rows(decoder, units), ratings.users);
         gradient.fill(T::ZERO);
+        let all = 0..ratings.items();
         let (mut squares, mut value) = (0.0, 0.0);
-        let mut table = DMatrix::zeros(0, 0);
         match fairness {
-            Fairness::Cells(sums) => (value, table) = (sums.outer)(&self.class_sums(sums, ratings, at, ask)),
-            Fairness::Items(..) => {}
-            Fairness::All(loss, matrices) => {
-                let [predictions, slopes] = &mut **matrices;
-                for items in blocks(ratings.items()) {
-                    self.outputs(at, &items, |_, _| ());
-                    self.predictions(ask.errors.squash, items.start, items.len(), predictions);
-                }
-                value = loss.evaluate(predictions, ask.data, slopes, ask.run)?;
-                ask.data.check_scores(slopes)?;
-            }
-        }
-        for (number, items) in blocks(ratings.items()).enumerate() {
-            let room = Room { ratings, items: items.clone(), width: self.width, ask };
-            match fairness {
-                Fairness::Cells(sums) => {
+            Fairness::Cells(sums) => {
+                let (of_sums, table) = (sums.outer)(&self.class_sums(sums, ratings, at, ask));
+                value = of_sums;
+                for items in blocks(all) {
+                    let room = Room { ratings, width: self.width, ask };
                     let parts = self.outputs(at, &items, |first, z| {
                         pulp::Arch::new().dispatch(Pull { room: &room, sums, table: &table, first, z })
                     });
                     squares += parts.iter().sum::<f64>();
-                }
-                Fairness::Items(loss, data) => {
-                    self.outputs(at, &items, |_, _| ());
-                    let mut block = std::mem::take(&mut self.block);
-                    let [predictions, slopes] = &mut block;
-                    predictions.resize_mut(items.len(), ratings.users, 0.0);
-                    self.predictions(ask.errors.squash, 0, items.len(), predictions);
-                    let data = FairnessData { train: &data[number], item_groups: None, ..*ask.data };
-                    let share = items.len() as f64 / ratings.items() as f64;
-                    value += share * loss.evaluate(predictions, &data, slopes, ask.run)?;
-                    data.check_scores(slopes)?;
-                    squares += self.pull(&room, slopes, 0, share);
-                    self.block = block;
-                }
-                Fairness::All(_, matrices) => {
-                    self.outputs(at, &items, |_, _| ());
-                    squares += self.pull(&room, &matrices[1], items.start, 1.0);
+                    self.flow_back(at, &items, back, gradient);
                 }
             }
-            self.flow_back(at, &items, back, gradient);
+            Fairness::Dense(dense) => {
+                for part in 0..dense.len() {
+                    let whole = dense.enter(part);
+                    for items in blocks(whole.clone()) {
+                        self.outputs(at, &items, |_, _| ());
+                        self.predictions(
+                            ask.errors.squash,
+                            items.start - whole.start,
+                            items.len(),
+                            &mut dense.predictions,
+                        );
+                    }
+                    value += dense.evaluate(part, ask.run)?;
+                    for items in blocks(whole.clone()) {
+                        self.outputs(at, &items, |_, _| ());
+                        let room = Room { ratings, width: self.width, ask };
+                        squares += self.pull(&room, &dense.slopes, items.start - whole.start, &items);
+                        self.flow_back(at, &items, back, gradient);
+                    }
+                }
+            }
         }
         Ok([squares, value])
     }
@@ -212,7 +166,7 @@ impl<T: Smooth> Complete<T> {
     fn class_sums(&mut self, sums: &CellSums<'_>, ratings: &Ratings<T>, at: Ends<'_, T>, ask: Ask<'_>) -> DMatrix<f64> {
         let mut total = DMatrix::zeros(sums.users.len(), sums.items.len());
         let cell = Cell { squash: ask.errors.squash, of: sums.of };
-        for items in blocks(ratings.items()) {
+        for items in blocks(0..ratings.items()) {
             let parts: Vec<Parts> = self.outputs(at, &items, |first, z| {
                 pulp::Arch::new().dispatch(Add {
                     sums,
@@ -239,19 +193,18 @@ impl<T: Smooth> Complete<T> {
         });
     }
 
-    /// Turns a block of outputs into derivatives, by `share` of the `slopes` from row `first` on. Returns the sum of
-    /// squared errors.
-    fn pull(&mut self, room: &Room<'_, T>, slopes: &DMatrix<f64>, first: usize, share: f64) -> f64 {
-        let (width, weight) = (self.width, share * room.ask.lambda);
-        let rows = self.outputs[..room.items.len() * width].par_chunks_mut(width).enumerate();
+    /// Turns a block of outputs into derivatives, by the `slopes` from row `first` on. Returns the sum of squared errors.
+    fn pull(&mut self, room: &Room<'_, T>, slopes: &DMatrix<f64>, first: usize, items: &Range<usize>) -> f64 {
+        let (width, ask) = (self.width, room.ask);
+        let rows = self.outputs[..items.len() * width].par_chunks_mut(width).enumerate();
         let squares: Vec<f64> = rows
             .map_init(Vec::new, |errors, (row, z)| {
-                let squares = room.errors(room.items.start + row, z, errors);
+                let squares = room.errors(items.start + row, z, errors);
                 for (user, z) in z.iter_mut().enumerate().take(room.ratings.users) {
-                    let slope = room.ask.errors.squash.slope(z.wide());
-                    *z = T::of(weight * slopes[(first + row, user)] * slope);
+                    let slope = ask.errors.squash.slope(z.wide());
+                    *z = T::of(ask.lambda * slopes[(first + row, user)] * slope);
                 }
-                room.add(room.items.start + row, z, errors);
+                room.add(items.start + row, z, errors);
                 squares
             })
             .collect();
@@ -269,14 +222,13 @@ impl<T: Smooth> Complete<T> {
     }
 }
 
-fn blocks(items: usize) -> impl Iterator<Item = Range<usize>> {
-    (0..items).step_by(BLOCK).map(move |first| first..items.min(first + BLOCK))
+fn blocks(items: Range<usize>) -> impl Iterator<Item = Range<usize>> {
+    items.clone().step_by(BLOCK).map(move |first| first..items.end.min(first + BLOCK))
 }
 
 /// A block of rows of outputs, where training rows are looked up.
 struct Room<'a, T> {
     ratings: &'a Ratings<T>,
-    items: Range<usize>,
     width: usize,
     ask: Ask<'a>,
 }

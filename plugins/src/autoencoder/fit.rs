@@ -4,10 +4,10 @@ use super::Autoencoder;
 use super::pass::Pass;
 use crate::adam::Adam;
 use crate::cells::Smooth;
+use crate::early_stop::{HeldOut, Patience};
 use crate::squash::Squashed;
 use evenhand_core::{Error, Factors, Model, Output, Params, Result, Run, Training};
 use nalgebra::DMatrix;
-use rand::RngExt;
 
 pub(super) fn fit<T: Smooth>(recipe: &Autoencoder, train: &Training<'_>, run: &Run) -> Result<Box<dyn Model>> {
     let values = match recipe.early_stop {
@@ -39,10 +39,10 @@ fn epochs<'a, T: Smooth>(
         let diverged =
             |what: &str| Error::Diverged { what: format!("{what} of `{}`", Autoencoder::NAME), step: Some(epoch) };
         if !objective.loss.is_finite() {
-            return Err(diverged("the loss"));
+            return Err(diverged("the objective"));
         }
-        run.observer().figure(epoch, "loss", objective.loss);
-        run.observer().figure(epoch, "accuracy", objective.accuracy);
+        run.observer().figure(epoch, "rmse-train", objective.accuracy.sqrt());
+        run.observer().figure(epoch, "objective", objective.loss);
         if recipe.fairness.is_some() {
             run.observer().figure(epoch, "fairness", objective.fairness);
         }
@@ -59,33 +59,19 @@ fn epochs<'a, T: Smooth>(
 
 /// The parameters with the smallest error on held-out rows.
 fn early<T: Smooth>(recipe: &Autoencoder, train: &Training<'_>, patience: usize, run: &Run) -> Result<Vec<T>> {
-    let mut rng = run.streams.child("autoencoder/holdout").rng(0);
-    let keep: Vec<bool> = (0..train.ratings.len()).map(|_| !rng.random_bool(recipe.holdout)).collect();
-    let held: Vec<bool> = keep.iter().map(|k| !k).collect();
-    let (kept, held) = (train.ratings.select(&keep)?, train.ratings.select(&held)?);
-    if kept.is_empty() || held.is_empty() {
-        let (held, of) = (held.len(), train.ratings.len());
-        return Err(Error::Unusable(format!(
-            "`early_stop` needs training rows to learn from and some to hold out; `holdout` = {} takes {held} of {of}",
-            recipe.holdout
-        )));
-    }
-    let mut pass = Pass::<T>::new(recipe, train, &kept, run)?;
+    let HeldOut { learn, watch } = HeldOut::draw(train.ratings, recipe.holdout, run)?;
+    let mut pass = Pass::<T>::new(recipe, train, &learn, run)?;
     let mut values = pass.shape.start(run);
-    let mut best = (f64::INFINITY, 0, values.clone());
-    let (held, mut predicted) = (pass.rows(&held), vec![0.0; held.len()]);
+    let (watch, mut predicted) = (pass.rows(&watch), vec![0.0; watch.len()]);
+    let mut patience = Patience::new(patience);
     epochs(recipe, &mut pass, &mut values, run, |pass, epoch, values| {
-        pass.predict(values, &held, &mut predicted, run);
-        let squares = predicted.iter().zip(&held.by_user.targets).map(|(y, r)| (y - r.wide()).powi(2));
-        let error = squares.sum::<f64>() / held.len() as f64;
-        run.observer().figure(epoch, "held-out rmse", error.sqrt());
-        if error < best.0 {
-            (best.0, best.1) = (error, epoch);
-            best.2.copy_from_slice(values);
-        }
-        epoch - best.1 < patience
+        pass.predict(values, &watch, &mut predicted, run);
+        let squares = predicted.iter().zip(&watch.by_user.targets).map(|(y, r)| (y - r.wide()).powi(2));
+        let error = (squares.sum::<f64>() / watch.len() as f64).sqrt();
+        run.observer().figure(epoch, "rmse-held-out", error);
+        patience.goes_on(epoch, error, || values.to_vec())
     })?;
-    Ok(best.2)
+    Ok(patience.into_best().unwrap_or(values))
 }
 
 /// What is left for predicting: the decoder as factors of the users, hidden units as those of the items.

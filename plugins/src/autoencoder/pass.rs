@@ -1,21 +1,21 @@
 //! One step of training: forward through the network, the objective, and back to the gradient of every parameter.
 
-use super::complete::{Ask, Complete, Ends, Fairness};
+use super::complete::{Ask, BLOCK, Complete, Ends, Fairness};
 use super::network::Shape;
 use super::ratings::{Coding, Ratings};
 use super::{Activation, Autoencoder, sparse};
 use crate::cells::Smooth;
+use crate::dense_loss::DenseLoss;
 use crate::linear::{Real, padded};
 use crate::product::{Onto, Panels, Stored, multiply};
 use evenhand_core::fairness::{Observed, Streamed};
-use evenhand_core::{FairnessData, Interactions, Result, Run, Training};
+use evenhand_core::{Error, FairnessData, Interactions, Result, Run, Training};
 use rand::RngExt;
 use rayon::prelude::*;
 
 /// Everything that one fit needs; allocated once.
 pub(super) struct Pass<'a, T> {
     recipe: &'a Autoencoder,
-    data: FairnessData<'a>,
     coding: Coding,
     pub(super) shape: Shape,
     pub(super) ratings: Ratings<T>,
@@ -54,13 +54,16 @@ impl<'a, T: Smooth> Pass<'a, T> {
     /// `ratings` are the rows to learn from, all of `train` or a part.
     ///
     /// # Errors
-    /// Those of the fairness loss.
+    /// [`Error::Unusable`] without rows; those of the fairness loss.
     pub(super) fn new(
         recipe: &'a Autoencoder,
         train: &Training<'a>,
         ratings: &'a Interactions,
         run: &Run,
     ) -> Result<Self> {
+        if ratings.is_empty() {
+            return Err(Error::Unusable("there are no training rows".into()));
+        }
         let coding = Coding::new(recipe, train.scale);
         let shape = Shape::new(ratings.users(), &recipe.hidden);
         let data = FairnessData { train: ratings, ..train.fairness() };
@@ -76,7 +79,7 @@ impl<'a, T: Smooth> Pass<'a, T> {
                 Some(Streamed::Observed(loss)) => {
                     Loss::Observed { loss, predicted: vec![0.0; rows], slopes: vec![0.0; rows] }
                 }
-                None => complete(Fairness::dense(&**loss, ratings, run)?),
+                None => complete(Fairness::Dense(Box::new(DenseLoss::new(&**loss, data, BLOCK, run)?))),
             },
         };
         let order = match &fairness {
@@ -88,7 +91,6 @@ impl<'a, T: Smooth> Pass<'a, T> {
         let between = |make: &dyn Fn(usize) -> Panels<T>| (1..layers).map(make).collect();
         Ok(Self {
             recipe,
-            data,
             coding,
             ratings: Ratings::new(ratings, coding, order),
             fairness,
@@ -174,11 +176,11 @@ impl<'a, T: Smooth> Pass<'a, T> {
         let (decoder, gradient) = (&values[layer.clone()], &mut self.gradient[layer]);
         let (hidden, units) = (&self.hidden[last][..], self.shape.units(last));
         let (ratings, back, squash) = (&self.ratings, &mut self.back[last][..], self.coding.squash);
-        let rows = ratings.len().max(1) as f64;
+        let rows = ratings.len() as f64;
         let mut errors = sparse::Errors { squash, weight: weight / rows, extra: None };
         let (squares, fairness) = match &mut self.fairness {
             Loss::Complete(fairness, complete) => {
-                let ask = Ask { errors, lambda: self.recipe.lambda, data: &self.data, run };
+                let ask = Ask { errors, lambda: self.recipe.lambda, run };
                 let at = Ends { hidden, decoder, units };
                 let [squares, value] = complete.step(fairness, ratings, at, ask, back, gradient)?;
                 (squares, value)
