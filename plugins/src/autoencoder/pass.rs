@@ -251,7 +251,7 @@ impl<'a, T: Smooth> Pass<'a, T> {
 }
 
 /// Draws which units are kept, a stream for every epoch and item.
-fn drop_out<T: Real>(dropout: f64, order: &[u32], epoch: usize, run: &Run, kept: &mut [T], units: usize) {
+pub(super) fn drop_out<T: Real>(dropout: f64, order: &[u32], epoch: usize, run: &Run, kept: &mut [T], units: usize) {
     let streams = run.streams.child("autoencoder/dropout");
     let factor = T::of(1.0 / (1.0 - dropout));
     let below = (dropout * 2f64.powi(32)) as u64;
