@@ -262,9 +262,12 @@ fn open(source: &Source, base: &Run, host: &Host) -> Result<(Dataset, Vec<String
             host.progress.note(&format!("  read    {notes}"));
             Ok((data, notes.remarks))
         }
-        Source::Simulator { recipe, seed } => {
-            let data = recipe.open(&base.clone().with_seed(*seed).child("data"))?.dataset()?;
-            Ok((data, Vec::new()))
+        Source::Simulator { recipe, seed, protect } => {
+            let mut data = recipe.open(&base.clone().with_seed(*seed).child("data"))?.dataset()?;
+            data.check()?;
+            protect.apply(&mut data)?;
+            let doubts = load::doubts(&data);
+            Ok((data, doubts))
         }
     };
     let data = panics::caught(read).map_err(|panic| Failure::Data(Error::Unusable(panic)))?;
@@ -277,9 +280,11 @@ fn open(source: &Source, base: &Run, host: &Host) -> Result<(Dataset, Vec<String
 fn announce(e: &Experiment, data: &Description, test_rows: usize, cells: usize, found: usize, host: &Host) {
     let say = |text: String| host.progress.note(&text);
     say(format!("  data    {}  {} users  {} items  {} rows", data.name, data.users, data.items, data.rows));
-    for groups in &data.user_groups {
-        let sizes: Vec<String> = groups.sizes.iter().map(|(label, n)| format!("{label} {n}")).collect();
-        say(format!("  groups  {}: {}", groups.name, sizes.join(", ")));
+    for groups in data.user_groups.iter().filter(|g| !g.protected) {
+        say(format!("  groups  users by {groups}"));
+    }
+    for (side, groupings) in [("users", &data.user_groups), ("items", &data.item_groups)] {
+        groupings.iter().filter(|g| g.protected).for_each(|groups| say(format!("  groups  {side} by {groups}")));
     }
     say(format!("  split   {}  {test_rows} test rows", e.split.name()));
     let (settings, seeds) = (e.settings.len(), e.seeds.len());

@@ -76,6 +76,46 @@ fn own_data_is_compared_and_described() {
 }
 
 #[test]
+fn protected_groupings_are_chosen_and_shown() {
+    let dir = folder();
+    let compare = |change: &str| run(dir.path(), &["compare", "small.toml", "--seeds", "0", "--set", change]);
+    let said = compare("data.protect.users=gender").ends(0);
+    for line in
+        ["  groups  users by gender (protected): M 100, F 100", "  groups  items by genre (protected): M 30, F 30"]
+    {
+        assert!(said.err.lines().any(|l| l == line), "{line} in\n{}", said.err);
+    }
+    let said = compare("data.protect.users=gendr").ends(2);
+    let expected = "parameter `protect.users` = `gendr`, expected a grouping of the users (did you mean `gender`?)";
+    assert!(said.err.contains(expected), "{}", said.err);
+    let rows: String = (0..600).map(|n| format!("u{},i{},{}\n", n % 30, n * 7 % 41, n % 5 + 1)).collect();
+    write(&dir, "mine.csv", format!("user,item,rating\n{rows}"));
+    write(
+        &dir,
+        "ages.csv",
+        (0..30).map(|n| format!("u{n},{}\n", if n < 10 { "young" } else { "old" })).collect::<String>(),
+    );
+    write(
+        &dir,
+        "mine.toml",
+        "[data]\npath = 'mine.csv'\nuser_groups.age.file = 'ages.csv'\n[[run]]\nrecommender = 'random'\n",
+    );
+    let said = run(dir.path(), &["compare", "mine.toml", "--out", "out"]).ends(0);
+    assert!(said.err.contains("  groups  users by age (protected): old 20, young 10"), "{}", said.err);
+    let doubt = "protected groups of fewer than 30 users by age: `old` 20, `young` 10";
+    assert!(said.out.contains(&format!("warn    {doubt}")), "{}", said.out);
+    let again = run(dir.path(), &["compare", "out/experiment.effective.toml", "--out", "out"]).ends(0);
+    assert!(again.out.contains("(1 found, 0 run)"), "{}", again.out);
+    write(
+        &dir,
+        "ages.csv",
+        (0..30).map(|n| format!("u{n},{}\n", if n < 9 { "young" } else { "old" })).collect::<String>(),
+    );
+    let other = run(dir.path(), &["compare", "mine.toml", "--out", "out"]).ends(0);
+    assert!(other.out.contains("(0 found, 1 run)"), "other groups are another cell: {}", other.out);
+}
+
+#[test]
 fn results_do_not_depend_on_the_number_of_threads() {
     let dir = folder();
     for threads in ["1", "2", "5"] {

@@ -5,6 +5,8 @@ mod ae_step;
 mod golden;
 #[path = "golden_equal_experience/losses.rs"]
 mod losses;
+#[path = "golden_equal_experience/mf_adam.rs"]
+mod mf_adam;
 
 use evenhand_core::{Dataset, Groups, Interactions, Run, Simulator};
 use evenhand_plugins::biased_ratings::{BiasedRatings, Mode};
@@ -19,9 +21,10 @@ const EQUAL_EXPERIENCE: System = System {
         ("synthetic-letters", letters),
         ("fairness-losses", losses::check),
         ("edge-cases", losses::check),
+        ("mf-adam", mf_adam::check),
         ("ae-step", ae_step::check),
     ],
-    elsewhere: &["mf-adam"],
+    elsewhere: &[],
 };
 
 #[test]

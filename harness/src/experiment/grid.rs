@@ -1,4 +1,7 @@
 //! Grids: a value that is an array where the plugin takes one value stands for each of its elements in turn.
+//!
+//! TOML has no word for nothing; the text `none` stands for it in a parameter that may be left out (`fairness = "none"`),
+//! unless text or a plugin of that name is what the parameter takes.
 
 use super::document::{Document, Table, Value};
 use crate::catalog::{Entry, plugin_kind};
@@ -63,20 +66,43 @@ fn alternatives(
     let elements = match value.get_ref() {
         DeValue::Array(elements) if is_axis(elements.iter().map(|e| e.get_ref()), kind) => elements,
         DeValue::Table(table) => return nested(document, catalog, table, kind),
-        _ => {
-            let json = json(document, value)?;
-            let text = show(&json);
-            return Ok(vec![(json, text)]);
-        }
+        _ => return Ok(vec![single(document, catalog, value, kind)?]),
     };
     if elements.iter().next().is_none() {
         return Err(document.error(value.span(), "a grid axis without a value"));
     }
     let each = elements.iter().map(|e| match e.get_ref() {
         DeValue::Table(table) => nested(document, catalog, table, kind),
-        _ => json(document, e).map(|json| vec![(json.clone(), show(&json))]),
+        _ => single(document, catalog, e, kind).map(|one| vec![one]),
     });
     Ok(each.collect::<Result<Vec<_>, _>>()?.concat())
+}
+
+/// A value that stands for itself, or for nothing, with its text.
+fn single(
+    document: &Document<'_>,
+    catalog: &[Entry],
+    value: &Value<'_>,
+    kind: Option<&Kind>,
+) -> Result<(Json, String), Failure> {
+    if value.get_ref().as_str() == Some(NONE) && kind.is_some_and(|kind| leaves_out(catalog, kind)) {
+        return Ok((Json::Null, NONE.into()));
+    }
+    let json = json(document, value)?;
+    let text = show(&json);
+    Ok((json, text))
+}
+
+/// Stands for nothing in a parameter that may be left out.
+const NONE: &str = "none";
+
+/// Whether the text [`NONE`] can only mean nothing.
+fn leaves_out(catalog: &[Entry], kind: &Kind) -> bool {
+    match kind {
+        Kind::Optional(Kind::Plugin(of)) => !catalog.iter().any(|e| (e.kind, e.name) == (*of, NONE)),
+        Kind::Optional(Kind::Integer | Kind::Number | Kind::Flag) => true,
+        _ => false,
+    }
 }
 
 /// Whether an array stands for alternatives. For a parameter that is a list itself, only an array of arrays does.

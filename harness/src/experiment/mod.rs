@@ -8,6 +8,7 @@
 //! path = "ml-1m"                    # relative to this file
 //! format = "movielens-1m"           # and every other option of `load::Options`; by default all is recognised
 //! # or: simulator = { plugin = "biased-ratings", users = 600 }, and `seed`, by default 0, which draws another world
+//! protect = { users = "gender", items = "genre" }     # fairness between whom; see `load::Options` for more groupings
 //!
 //! [split]
 //! kind = "random"                   # see `split::Split`
@@ -24,9 +25,10 @@
 //! ```
 //!
 //! An array where a parameter is a single value is an axis of a grid: the run above has two settings. A parameter that
-//! is a list itself takes an array of arrays as an axis. The parameters of a nested plugin may be axes too. The order is
-//! that of the file, the first axis slowest. Two settings with the same effective parameters are one; a warning says so.
-//! Two settings with the same label are an error.
+//! is a list itself takes an array of arrays as an axis. The parameters of a nested plugin may be axes too, and `none`
+//! leaves out what may be left out: `fairness = ["none", { plugin = "value", rated_items = [true, false] }]`. The order
+//! is that of the file, the first axis slowest. Two settings with the same effective parameters are one; a warning says
+//! so. Two settings with the same label are an error.
 //!
 //! An unknown key, a wrong name or value is an error with its place and the nearest key or name that exists.
 
@@ -42,13 +44,14 @@ pub use seeds::parse_seeds;
 
 use crate::catalog;
 use crate::failure::Failure;
-use crate::load;
+use crate::load::{self, Grouping};
 use crate::split::Split;
 use document::Document;
 use evenhand_core::{Recommender, Simulator};
 use reader::Reader;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// A comparison to be made, every name resolved and every parameter checked.
@@ -89,6 +92,8 @@ pub enum Source {
         recipe: Box<dyn Simulator>,
         /// What the world is drawn from.
         seed: u64,
+        /// The groupings between which fairness is asked for; by default those of the simulator.
+        protect: load::Protect,
     },
 }
 
@@ -199,7 +204,7 @@ impl Experiment {
         let warnings = reader.warnings;
         for (key, path) in paths {
             // As it was resolved: the copy beside the results lies in another folder.
-            document.set_text(key, path, String::new())?;
+            document.set_text(&key, path, String::new())?;
         }
         Ok(Self {
             name: parts.name.unwrap_or_else(|| "comparison".into()),
@@ -229,12 +234,21 @@ struct Parts {
 }
 
 /// The paths of a data source as they hold in every folder, with their keys. One that is no Unicode stays as given.
-fn absolute(source: &Source) -> Vec<(&'static str, String)> {
+fn absolute(source: &Source) -> Vec<(String, String)> {
     let Source::Path { path, options } = source else { return Vec::new() };
-    let test = options.test.as_deref().map(|test| load::beside(path, test));
-    let paths = [("data.path", Some(path.clone())), ("data.test", test)];
+    let of_groups = |key, groupings: &BTreeMap<String, Grouping>| -> Vec<(String, PathBuf)> {
+        let files = groupings.iter().filter_map(|(name, grouping)| match grouping {
+            Grouping::File { file } => Some((format!("data.{key}.{name}.file"), load::beside(path, file))),
+            Grouping::Rule { .. } => None,
+        });
+        files.collect()
+    };
+    let mut paths = vec![("data.path".to_string(), path.clone())];
+    paths.extend(options.test.as_deref().map(|test| ("data.test".into(), load::beside(path, test))));
+    paths.extend(of_groups("user_groups", &options.user_groups));
+    paths.extend(of_groups("item_groups", &options.item_groups));
     let text = |path: PathBuf| std::path::absolute(&path).unwrap_or(path).into_os_string().into_string().ok();
-    paths.into_iter().filter_map(|(key, path)| Some((key, text(path?)?))).collect()
+    paths.into_iter().filter_map(|(key, path)| Some((key, text(path)?))).collect()
 }
 
 /// Works the command line's changes into the document; returns them as text.

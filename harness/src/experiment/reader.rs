@@ -68,6 +68,13 @@ impl<'t> Reader<'_, 't> {
             }
             (None, Some(simulator)) => {
                 let seed = table.remove("seed").map(|v| self.whole(&v, "data.seed")).transpose()?.unwrap_or(0);
+                let protect = match table.remove("protect") {
+                    Some(value) => {
+                        let span = value.span();
+                        self.document.read(self.table(value, "data.protect")?, span, "data.protect", &[])?
+                    }
+                    None => load::Protect::default(),
+                };
                 if let Some((key, _)) = table.iter().next() {
                     let text = format!(
                         "`{}` does not go with a simulator, whose parameters stand in its own table",
@@ -75,7 +82,7 @@ impl<'t> Reader<'_, 't> {
                     );
                     return Err(self.document.error(key.span(), text));
                 }
-                Ok(Source::Simulator { recipe: self.simulator(&simulator)?, seed })
+                Ok(Source::Simulator { recipe: self.simulator(&simulator)?, seed, protect })
             }
             (Some(_), Some(simulator)) => {
                 Err(self.document.error(simulator.span(), "`path` and `simulator` given, expected one of them"))

@@ -1,5 +1,6 @@
 use super::*;
 use evenhand_core::{FairnessLoss, Model, Nested, Result, Run, Training, plugin};
+use serde_json::Value as Json;
 
 plugin! {
     /// For tests: every kind of parameter that a grid must tell apart.
@@ -90,6 +91,65 @@ fn nested_plugins_may_have_axes_and_be_one() {
     assert_eq!(settings[0].label, "test-probe fairness=test-weight(tau=1)");
     assert!(settings[0].origins[1].starts_with("fairness-loss/test-weight evenhand "), "{:?}", settings[0].origins);
     assert_eq!(probe("fairness = ['test-weight', { plugin = 'test-weight', tau = [4, 5] }]").len(), 3);
+}
+
+#[test]
+fn none_stands_for_nothing_where_a_parameter_may_be_left_out() {
+    let settings = probe("fairness = ['none', { plugin = 'test-weight', tau = [4, 5] }], level = [1, 2]");
+    let shown = ["none", "test-weight(tau=4)", "test-weight(tau=5)"];
+    let expected: Vec<String> =
+        shown.iter().flat_map(|f| [1, 2].map(|l| format!("test-probe fairness={f} level={l}"))).collect();
+    assert_eq!(labels(&settings), expected);
+    assert_eq!((&settings[0].params["fairness"], &settings[3].params["fairness"]["tau"]), (&Json::Null, &4.0.into()));
+    let set = ["run.0.params.fairness=['none','test-weight']"];
+    let run = "[[run]]\nrecommender = 'test-probe'\nlabel = 'mine'\nparams = { level = 2, fairness = 'none' }";
+    let changed = parse(&format!("{DATA}{run}"), &set).unwrap();
+    assert_eq!(labels(&changed.settings), ["mine fairness=none", "mine fairness=test-weight"]);
+    let error = error(&format!("{DATA}[[run]]\nrecommender = 'test-probe'\nparams = {{ level = 'none' }}"), &[]);
+    assert!(error.contains("`level`"), "only where it may be left out: {error}");
+}
+
+#[test]
+fn groupings_are_declared_and_protected() {
+    let run = "[[run]]\nrecommender = 'test-probe'\n";
+    let text = format!(
+        "{DATA}protect.items = 'kind'\n[data.item_groups.kind]\ngroups = {{ m = ['War'] }}\n\
+         [data.user_groups.cohort]\nfile = 'c.csv'\n{run}"
+    );
+    let set = ["data.protect.users=age", "data.item_groups.kind.rule=any"];
+    let e = parse(&text, &set).unwrap();
+    let again = Experiment::parse("e", &e.effective, Path::new("/elsewhere"), &Overrides::default()).unwrap();
+    for (e, file) in [(&e, "c.csv"), (&again, "/folder/c.csv")] {
+        let Source::Path { options, .. } = &e.data else { panic!("a path") };
+        assert_eq!(options.protect, load::Protect { users: Some("age".into()), items: Some("kind".into()) });
+        assert!(matches!(&options.item_groups["kind"], load::Grouping::Rule { rule: load::ListRule::Any, .. }));
+        assert_eq!(options.user_groups["cohort"], load::Grouping::File { file: file.into() });
+    }
+    let simulated = "[data]\nsimulator = 'biased-ratings'\n";
+    let e = parse(&format!("{simulated}{run}"), &["data.protect.users=gender"]).unwrap();
+    assert!(matches!(&e.data, Source::Simulator { protect, .. } if protect.users.as_deref() == Some("gender")));
+    for (text, set, expected) in [
+        (format!("{DATA}protect.user = 'age'\n{run}"), "", "e.toml:3:9: unknown key `user` (did you mean `users`?)"),
+        (
+            format!("{simulated}protect.user = 'age'\n{run}"),
+            "",
+            "e.toml:3:9: unknown key `user` (did you mean `users`?)",
+        ),
+        (format!("{simulated}protect = 'age'\n{run}"), "", "e.toml:3:11: `data.protect` is a string, expected a table"),
+        (format!("{DATA}item_groups.x.form = 'genre'\n{run}"), "", "e.toml:3:15: unknown key `form`"),
+        (format!("{DATA}item_groups.x.rule = 'frist'\n{run}"), "", "e.toml:3:22: unknown variant `frist`, expected"),
+        (format!("{DATA}item_groups.x.groups.a = []\n{run}"), "", "e.toml:3:1: `data.item_groups`: parameter"),
+        (format!("{DATA}{run}"), "data.protect.user=age", "--set data.protect.user=age: unknown key `user`"),
+        (
+            format!("{simulated}{run}"),
+            "data.item_groups.x.file=y",
+            "--set data.item_groups.x.file=y: `item_groups` does",
+        ),
+    ] {
+        let set: &[&str] = if set.is_empty() { &[] } else { &[set] };
+        let got = error(&text, set);
+        assert!(got.starts_with(expected), "expected {expected}\n     got {got}\nfor\n{text}");
+    }
 }
 
 #[test]
@@ -292,6 +352,30 @@ fn the_embedded_experiments_are_fine() {
     for text in [include_str!("../../experiments/default.toml"), include_str!("../../experiments/ratings.toml")] {
         assert!(parse(text, &[]).unwrap().settings.len() >= 4);
     }
+}
+
+/// An experiment whose recommenders are not linked in is checked as far as its data, split and evaluation.
+#[test]
+fn all_shipped_experiments_are_fine() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments");
+    let known: Vec<&str> =
+        evenhand_core::Registry::<dyn Recommender>::linked().unwrap().iter().map(|d| d.name).collect();
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let used = text.lines().filter_map(|line| line.strip_prefix("recommender = ")?.trim().split('"').nth(1));
+        let (head, _) = text.split_once("[[run]]").unwrap();
+        let linked = used.clone().count() > 0 && used.clone().all(|name| known.contains(&name));
+        let text = if linked { text.clone() } else { format!("{head}[[run]]\nrecommender = 'random'\n") };
+        let e = parse(&text, &[]).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        let name = path.file_stem().unwrap().to_str().unwrap().to_string();
+        assert_eq!((&e.name, e.warnings), (&name, vec![]));
+        names.push(name);
+    }
+    names.sort_unstable();
+    let equal_experience = ["ml-1m", "ml-1m-corrected", "synthetic"].map(|data| format!("equal-experience-{data}"));
+    assert_eq!(names, [&["default".to_string()], &equal_experience[..], &["ratings".to_string()]].concat());
 }
 
 #[test]

@@ -78,6 +78,8 @@ pub struct GroupSizes {
     pub ungrouped: usize,
     /// Whether some are in more than one group.
     pub overlapping: bool,
+    /// Whether fairness is asked for between these groups.
+    pub protected: bool,
 }
 
 /// The figures of `data`.
@@ -103,8 +105,8 @@ pub fn describe(data: &Dataset) -> Description {
         per_user: spread(ratings.by_user()),
         per_item: spread(ratings.by_item()),
         times,
-        user_groups: data.user_groups.iter().map(sizes).collect(),
-        item_groups: data.item_groups.iter().map(sizes).collect(),
+        user_groups: groupings(&data.user_groups, data.protected_users),
+        item_groups: groupings(&data.item_groups, data.protected_items),
     }
 }
 
@@ -131,13 +133,18 @@ fn spread(rows: &Compressed) -> Spread {
     }
 }
 
-fn sizes(groups: &Groups) -> GroupSizes {
+fn groupings(groupings: &[Groups], protected: usize) -> Vec<GroupSizes> {
+    groupings.iter().enumerate().map(|(at, groups)| sizes(groups, at == protected)).collect()
+}
+
+fn sizes(groups: &Groups, protected: bool) -> GroupSizes {
     let of = || (0..groups.entities() as u32).map(|e| groups.of(e).len());
     GroupSizes {
         name: groups.name().to_string(),
         sizes: groups.labels().iter().enumerate().map(|(g, l)| (l.clone(), groups.members(g).len())).collect(),
         ungrouped: of().filter(|&n| n == 0).count(),
         overlapping: of().any(|n| n > 1),
+        protected,
     }
 }
 
@@ -178,7 +185,7 @@ impl fmt::Display for Spread {
 
 impl fmt::Display for GroupSizes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.name)?;
+        write!(f, "{}{}", self.name, if self.protected { " (protected)" } else { "" })?;
         for (at, (label, size)) in self.sizes.iter().enumerate() {
             write!(f, "{} {label} {size}", if at == 0 { ":" } else { "," })?;
         }
@@ -227,7 +234,7 @@ mod tests {
         assert_eq!((d.user_groups[0].ungrouped, d.user_groups[0].overlapping), (1, true));
         let text = d.to_string();
         assert!(text.contains("1969-12-31 to 2000-02-29"), "{text}");
-        assert!(text.contains("users by side: a 2, b 1; in none 1; overlapping"), "{text}");
+        assert!(text.contains("users by side (protected): a 2, b 1; in none 1; overlapping"), "{text}");
         assert!(serde_json::to_value(&d).unwrap()["values"][1]["rows"] == 2);
     }
 

@@ -138,7 +138,7 @@ impl Layout {
 }
 
 /// The first lines that are not blank: line number from 1, first byte, text without its line end.
-fn first_lines(bytes: &[u8]) -> Vec<(u64, usize, &[u8])> {
+pub(super) fn first_lines(bytes: &[u8]) -> Vec<(u64, usize, &[u8])> {
     let mut start = 0;
     (1..)
         .zip(bytes.split(|&b| b == b'\n'))
@@ -166,7 +166,7 @@ pub(super) fn cells(line: &[u8], separator: Separator) -> Vec<String> {
 }
 
 /// The first separator that cuts all lines into the same number of fields, otherwise the first that cuts line 1.
-fn separator(sample: &[(u64, usize, &[u8])]) -> Option<Separator> {
+pub(super) fn separator(sample: &[(u64, usize, &[u8])]) -> Option<Separator> {
     let count = |s: Separator, at: usize| cells(sample[at].2, s).len();
     let cuts = || Separator::ALL.into_iter().filter(|&s| count(s, 0) > 1);
     cuts().find(|&s| (1..sample.len()).all(|at| count(s, at) == count(s, 0))).or_else(|| cuts().next())

@@ -20,7 +20,11 @@
 //! * **Groups**: every column of categories in a side table, labels sorted, cells left empty left out. An age is cut
 //!   into the brackets of MovieLens 1M (`18-24`), whose codes for ages and occupations get their published labels. A
 //!   column with more than 100 distinct values (zip codes) is no grouping. Genres overlap; the genre lists of MovieLens
-//!   are as alphabetical as the labels, so the first group of an item is also its first genre.
+//!   are alphabetical, so the first group of an item is also its first genre. Further groupings are declared in
+//!   [`Options::user_groups`] and [`Options::item_groups`]: made by a rule from a column, or read from a file. MovieLens
+//!   items have `genre-stereotype`: by their first genre, War, Crime, Film-Noir or Sci-Fi are M, Children's, Fantasy,
+//!   Musical or Romance F (Cho, Choi & Suh 2022, as in their code).
+//! * **Protected** is one grouping of each side: see [`Options::protect`].
 //! * **Times** that are all zero are no times.
 //! * **Scale**: declared in the options, or the format's stars, or [inferred](infer) from the values.
 //! * **Text** in side tables is UTF-8 or, failing that, Latin-1; ids must be UTF-8. A byte order mark, CRLF,
@@ -28,10 +32,13 @@
 
 mod describe;
 mod detect;
+mod grouping;
 mod ids;
 mod layout;
 mod number;
 mod options;
+mod protect;
+mod regroup;
 mod rows;
 mod scale;
 mod side;
@@ -41,12 +48,15 @@ mod tables;
 mod tests;
 
 pub use describe::{Bin, Description, GroupSizes, Spread, describe};
+pub use grouping::{Grouping, ListRule};
 pub use options::{Column, Columns, Format, Options, Separator};
+pub use protect::{Protect, doubts};
 pub use scale::infer;
 
 use detect::Files;
 pub(crate) use detect::beside_data as beside;
-use evenhand_core::{Dataset, Duplicates, Error, Interactions, Result, Scale};
+use evenhand_core::{Dataset, Duplicates, Error, Groups, Interactions, Result, Scale};
+use regroup::Entities;
 use serde::Serialize;
 use source::Source;
 use std::fmt;
@@ -69,6 +79,8 @@ pub struct Notes {
     pub unknown: usize,
     /// Columns of side tables with too many distinct values for a grouping.
     pub left_out: Vec<String>,
+    /// How the groupings were made that are no columns of the side tables.
+    pub made: Vec<String>,
     /// What was guessed and may be wrong; a comparison repeats it among its warnings.
     pub remarks: Vec<String>,
 }
@@ -88,6 +100,7 @@ impl fmt::Display for Notes {
         if !self.left_out.is_empty() {
             write!(f, ", too many values for groups: {}", self.left_out.join(", "))?;
         }
+        self.made.iter().try_for_each(|made| write!(f, "\ngroups: {made}"))?;
         self.remarks.iter().try_for_each(|remark| write!(f, "\nnote: {remark}"))
     }
 }
@@ -96,7 +109,7 @@ impl fmt::Display for Notes {
 ///
 /// # Errors
 /// [`Error::Io`] for what can not be read, [`Error::Data`] for an unknown format or a bad line (with its number),
-/// [`Error::OutOfRange`] for impossible options, [`Error::Unusable`] for fewer than two users.
+/// [`Error::OutOfRange`] for impossible options and names that the data does not have, [`Error::Unusable`] for fewer than two users.
 pub fn load(path: &Path, options: &Options) -> Result<Dataset> {
     load_with_notes(path, options).map(|(dataset, _)| dataset)
 }
@@ -137,34 +150,74 @@ pub fn load_with_notes(path: &Path, options: &Options) -> Result<(Dataset, Notes
         parts.push(part);
     }
     let scale = scale_of(&parts, options, stars)?;
-    let (users, items) = (tables::users(&files, &user_ids)?, tables::items(&files, &item_ids)?);
+    if options.scale.is_none() {
+        remarks.extend(zeros(&parts, scale));
+    }
+    let (mut users, mut items) = (tables::users(&files, &user_ids)?, tables::items(&files, &item_ids)?);
+    let mut made = Vec::new();
+    let of_users = Entities { each: "user", ids: &user_ids, columns: &users.columns };
+    for (name, declared) in &options.user_groups {
+        add(&mut users.groups, of_users.make(name, declared, path)?, "users", &mut made);
+    }
+    let of_items = Entities { each: "item", ids: &item_ids, columns: &items.columns };
+    for (name, declared) in &options.item_groups {
+        add(&mut items.groups, of_items.make(name, declared, path)?, "items", &mut made);
+    }
+    if stars.is_some() && !options.item_groups.contains_key(grouping::STEREOTYPE) {
+        of_items.stereotype()?.into_iter().for_each(|grouping| add(&mut items.groups, grouping, "items", &mut made));
+    }
+    let called = |groups: &[Groups], name: &str| groups.iter().position(|g| g.name() == name);
+    let first = options.item_groups.keys().next().map_or(grouping::STEREOTYPE, String::as_str);
+    let protected_items = called(&items.groups, first).unwrap_or(0);
+    if options.item_groups.len() > 1 && options.protect.items.is_none() {
+        remarks
+            .push(format!("several groupings of items are declared; `{first}` is protected, see data.protect.items"));
+    }
     let mut parts = parts.into_iter();
     let ratings = parts.next().expect("the ratings file comes first");
-    let notes = Notes {
+    let mut notes = Notes {
         format: files.format,
         rows: row_counts[0],
         test_rows: row_counts.get(1).copied().unwrap_or(0),
         duplicates,
         unknown: users.unknown + items.unknown,
         left_out: users.left_out.into_iter().chain(items.left_out).collect(),
+        made,
         remarks,
         files: [Some(files.ratings), files.test, files.users, files.items].into_iter().flatten().collect(),
     };
-    let dataset = Dataset {
+    let mut dataset = Dataset {
         name: files.name,
         ratings,
         test: parts.next(),
         user_ids,
         item_ids,
         item_titles: items.titles,
+        protected_users: called(&users.groups, "gender").unwrap_or(0),
         user_groups: users.groups,
         item_groups: items.groups,
-        protected_users: 0,
-        protected_items: 0,
+        protected_items,
         scale,
     };
     dataset.check()?;
+    options.protect.apply(&mut dataset)?;
+    notes.remarks.extend(doubts(&dataset));
     Ok((dataset, notes))
+}
+
+/// Puts a grouping that was made behind the others, in the place of one of its name.
+fn add(groups: &mut Vec<Groups>, made: regroup::Made, of: &str, how: &mut Vec<String>) {
+    how.push(format!("{of} by {}: {}", made.groups.name(), made.how));
+    groups.retain(|g| g.name() != made.groups.name());
+    groups.push(made.groups);
+}
+
+/// A word about zeros among values of another meaning than yes and no: in some data they stand for missing ratings.
+fn zeros(parts: &[Interactions], scale: Scale) -> Option<String> {
+    let zeros = parts.iter().flat_map(|p| p.by_user().all_values()).filter(|&&v| v == 0.0).count();
+    let doubtful = zeros > 0 && scale.low == 0.0 && scale.high > 1.0;
+    let text = format!("{zeros} ratings of 0 count as the lowest of 0 to {}", scale.high);
+    doubtful.then(|| format!("{text}; where 0 stands for no rating, leave such rows out, or declare data.scale"))
 }
 
 /// The scale of a MovieLens format; half stars from MovieLens 10M on, which no longer has a table of users.

@@ -1,7 +1,10 @@
 //! What the reader may say about a data set that its files do not say themselves.
 
+use super::grouping::{self, Grouping};
+use super::protect::Protect;
 use evenhand_core::{Duplicates, Error, Result, Scale};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// How a data set is to be read. The default detects everything.
@@ -12,9 +15,11 @@ use std::path::PathBuf;
 /// columns = { user = "reader", item = "isbn", rating = 3 }
 /// scale = { low = 0.0, high = 10.0, like_above = 5.0 }
 /// duplicates = "last"
+/// protect = { users = "gender", items = "shelf" }
+/// item_groups = { shelf = { file = "shelves.csv" } }
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+#[serde(default, deny_unknown_fields)]
 pub struct Options {
     /// Format of the files; by default recognised by the names of the files.
     pub format: Format,
@@ -40,6 +45,18 @@ pub struct Options {
     /// A file of test rows in the same format; a relative path begins in the folder of the ratings.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub test: Option<PathBuf>,
+    /// Groupings of the users, by name, besides those that the files bring along; one of the same name is replaced.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "grouping::of_users")]
+    pub user_groups: BTreeMap<String, Grouping>,
+    /// The same of the items. The MovieLens formats have one already: `genre-stereotype`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "grouping::of_items")]
+    pub item_groups: BTreeMap<String, Grouping>,
+    /// The groupings between which fairness is asked for.
+    ///
+    /// By default `gender` or else the first grouping of the users, and of the items the first one declared here, else
+    /// `genre-stereotype`, else the first.
+    #[serde(skip_serializing_if = "Protect::is_open")]
+    pub protect: Protect,
 }
 
 impl Default for Options {
@@ -52,12 +69,15 @@ impl Default for Options {
             scale: None,
             duplicates: Duplicates::Last,
             test: None,
+            user_groups: BTreeMap::new(),
+            item_groups: BTreeMap::new(),
+            protect: Protect::default(),
         }
     }
 }
 
 impl Options {
-    /// Refuses a scale or a position that no file could fit.
+    /// Refuses a scale, a position or a grouping that no file could fit.
     pub(super) fn check(&self) -> Result<()> {
         let outside = |field: &str, value: String, range: &str| {
             Err(Error::OutOfRange { plugin: None, field: field.into(), value, range: range.into() })
@@ -76,7 +96,8 @@ impl Options {
                 return outside(&format!("columns.{role}"), "0".into(), "a position from 1, or a name");
             }
         }
-        Ok(())
+        grouping::check("user_groups", &self.user_groups)?;
+        grouping::check("item_groups", &self.item_groups)
     }
 
     /// Whether the layout of the file is described here, at least in part.

@@ -6,7 +6,7 @@ use super::options::Separator;
 use super::rows::Lines;
 use evenhand_core::{Error, Groups, Ids, Result};
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::path::Path;
 
 /// Columns with more distinct values than this (zip codes, say) are no groups.
@@ -40,16 +40,43 @@ pub(super) type Attribute = (usize, String, Meaning);
 pub(super) struct Side {
     pub(super) titles: Vec<String>,
     pub(super) groups: Vec<Groups>,
+    /// All columns but titles, whether groupings or not.
+    pub(super) columns: Vec<Values>,
     /// Rows about unknown ids.
     pub(super) unknown: usize,
     /// Columns with too many distinct values.
     pub(super) left_out: Vec<String>,
 }
 
-/// The records of a text, blank lines left out. Only comma-separated fields may be quoted.
+/// The values of a column, of each user or item in the order of the file.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Values {
+    pub(super) name: String,
+    /// Every distinct value, also those that only unknown ids have.
+    pub(super) labels: Vec<String>,
+    /// Places among the labels, for each user or item.
+    pub(super) of: Vec<Vec<u32>>,
+}
+
+impl Values {
+    /// The members of every value that has some, by label.
+    fn groups(&self) -> Vec<(String, Vec<u32>)> {
+        let mut members = vec![Vec::new(); self.labels.len()];
+        for (entity, places) in (0..).zip(&self.of) {
+            places.iter().for_each(|&place| members[place as usize].push(entity));
+        }
+        let mut groups: Vec<_> =
+            self.labels.iter().cloned().zip(members).filter(|(_, members)| !members.is_empty()).collect();
+        groups.sort_unstable();
+        groups
+    }
+}
+
+/// The records of a text, blank lines left out. Fields between commas or semicolons may be quoted.
 pub(super) fn records(path: &Path, text: &str, separator: Separator) -> Result<Vec<Record>> {
-    if separator == Separator::Comma {
-        let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(text.as_bytes());
+    if let Some(byte) = separator.quotable() {
+        let mut reader =
+            csv::ReaderBuilder::new().delimiter(byte).has_headers(false).flexible(true).from_reader(text.as_bytes());
         let (mut records, mut lines) = (Vec::new(), Lines::new(text.as_bytes()));
         for record in reader.records() {
             let record = record.map_err(|e| Error::data(path, e.to_string()))?;
@@ -88,18 +115,16 @@ pub(super) fn read(
     ids: &Ids,
 ) -> Result<Side> {
     let mut side = Side::default();
-    let mut rows: Vec<(u32, &Record)> = Vec::with_capacity(records.len());
+    let mut rows: Vec<(Option<u32>, &Record)> = Vec::with_capacity(records.len());
     let mut seen = vec![false; ids.len()];
     for record in records {
         let (line, cells) = record;
         if cells.len() != fields {
             return Err(Error::line(path, *line, format!("{} fields, expected {fields}", cells.len())));
         }
-        let Some(entity) = ids.index(&cells[id]) else {
-            side.unknown += 1;
-            continue;
-        };
-        if std::mem::replace(&mut seen[entity as usize], true) {
+        let entity = ids.index(&cells[id]);
+        side.unknown += usize::from(entity.is_none());
+        if entity.is_some_and(|entity| std::mem::replace(&mut seen[entity as usize], true)) {
             return Err(Error::line(path, *line, format!("id `{}` occurs twice, expected one line per id", cells[id])));
         }
         rows.push((entity, record));
@@ -107,39 +132,58 @@ pub(super) fn read(
     for (column, name, meaning) in attributes {
         let cells = rows.iter().map(|&(entity, (line, cells))| (entity, *line, cells[*column].as_str()));
         let cells = cells.filter(|(_, _, cell)| !cell.is_empty());
+        let known = cells.clone().filter_map(|(entity, _, cell)| Some((entity?, cell)));
         if *meaning == Meaning::Title {
             side.titles = vec![String::new(); ids.len()];
-            cells.for_each(|(entity, _, cell)| side.titles[entity as usize] = cell.to_string());
+            known.for_each(|(entity, cell)| side.titles[entity as usize] = cell.to_string());
             continue;
         }
-        let ages = *meaning == Meaning::PerhapsAge && cells.clone().all(|(.., cell)| bracket(cell).is_some());
-        let mut groups: BTreeMap<Cow<'_, str>, Vec<u32>> = BTreeMap::new();
+        let meaning = match meaning {
+            Meaning::PerhapsAge if known.clone().all(|(_, cell)| bracket(cell).is_some()) => Meaning::Age,
+            Meaning::PerhapsAge => Meaning::Category,
+            other => *other,
+        };
+        let mut values = Values { name: name.clone(), labels: Vec::new(), of: vec![Vec::new(); ids.len()] };
+        let mut places = HashMap::new();
         for (entity, line, cell) in cells {
-            let labels: Vec<Cow<'_, str>> = match meaning {
-                Meaning::List(separator) => {
-                    cell.split(*separator).map(str::trim).filter(|l| !l.is_empty()).map(Cow::Borrowed).collect()
-                }
-                Meaning::Age => {
-                    let wrong = || Error::line(path, line, format!("{name} `{cell}`, expected a number of years"));
-                    vec![bracket(cell).ok_or_else(wrong)?.into()]
-                }
-                Meaning::PerhapsAge if ages => bracket(cell).map(Cow::Borrowed).into_iter().collect(),
-                Meaning::Code(labels) => {
-                    let label = cell.parse().ok().and_then(|at: usize| labels.get(at));
-                    vec![label.map_or(cell, |l| *l).into()]
-                }
-                _ => vec![cell.into()],
-            };
-            labels.into_iter().for_each(|label| groups.entry(label).or_default().push(entity));
+            let labels = meaning.labels(cell);
+            if labels.is_none() && entity.is_some() {
+                return Err(Error::line(path, line, format!("{name} `{cell}`, expected a number of years")));
+            }
+            for label in labels.into_iter().flatten() {
+                let place = *places.entry(label).or_insert_with_key(|label| {
+                    values.labels.push(label.to_string());
+                    values.labels.len() as u32 - 1
+                });
+                entity.into_iter().for_each(|entity| values.of[entity as usize].push(place));
+            }
         }
+        let groups = values.groups();
         if groups.len() > MOST_GROUPS {
             side.left_out.push(name.clone());
         } else if !groups.is_empty() {
-            let groups = groups.into_iter().map(|(label, members)| (label.into_owned(), members)).collect();
             side.groups.push(Groups::new(name, ids.len(), groups)?);
         }
+        side.columns.push(values);
     }
     Ok(side)
+}
+
+impl Meaning {
+    /// The values that a cell names; `None` where it should be an age and is none.
+    fn labels(self, cell: &str) -> Option<Vec<Cow<'_, str>>> {
+        Some(match self {
+            Self::List(separator) => {
+                cell.split(separator).map(str::trim).filter(|l| !l.is_empty()).map(Cow::Borrowed).collect()
+            }
+            Self::Age => vec![bracket(cell)?.into()],
+            Self::Code(labels) => {
+                let label = cell.parse().ok().and_then(|at: usize| labels.get(at));
+                vec![label.map_or(cell, |l| *l).into()]
+            }
+            Self::Category | Self::PerhapsAge | Self::Title => vec![cell.into()],
+        })
+    }
 }
 
 /// The age brackets of MovieLens 1M, whose codes are the lowest ages of the brackets.

@@ -97,7 +97,12 @@ fn movielens_1m() {
     assert_eq!(grouping(&data.user_groups, "occupation"), [("K-12 student", 1), ("self-employed", 1)]);
     assert_eq!(grouping(&data.item_groups, "genre"), [("Animation", 1), ("Children's", 1), ("Drama", 1)]);
     assert_eq!(data.item_titles[1], "Cuckoo's Nest (1975)");
-    assert_eq!(notes.to_string(), "movielens-1m: 3 rows, 1 lines about users or items without rows left out");
+    let few = "note: protected groups of fewer than 30";
+    let text = format!(
+        "movielens-1m: 3 rows, 1 lines about users or items without rows left out\n\
+         {few} users by gender: `F` 1, `M` 1\n{few} items by genre: `Animation` 1, `Children's` 1, `Drama` 1"
+    );
+    assert_eq!(notes.to_string(), text);
 }
 
 #[test]
@@ -320,4 +325,128 @@ fn mutated_files_never_panic() {
         }
     }
     assert!(good > 100 && bad > 100, "{good} loaded, {bad} refused");
+}
+
+/// Users 1 to 4 of both genders, each with a rating of every film; genres are not in alphabetical order.
+fn films(extra: &str) -> tempfile::TempDir {
+    let mut ratings = String::new();
+    (1..=4).for_each(|user| (1..=6).for_each(|item| ratings.push_str(&format!("{user}::{item}::4::0\n"))));
+    let users = b"1::F::25::1::0\n2::M::25::1::0\n3::M::35::1::0\n4::F::35::2::0\n";
+    let movies = format!(
+        "1::A::War|Romance\n2::B::Romance|War\n3::C::Drama|Crime\n4::D::Action|Sci-Fi\n5::E::Children's\n6::F::Drama\n\
+         7::unrated::Musical\n{extra}"
+    );
+    folder(&[("ratings.dat", ratings.as_bytes()), ("users.dat", users), ("movies.dat", movies.as_bytes())])
+}
+
+fn members(groups: &Groups) -> Vec<(&str, &[u32])> {
+    (0..groups.len()).map(|g| (groups.labels()[g].as_str(), groups.members(g))).collect()
+}
+
+#[test]
+fn movielens_items_are_grouped_by_the_genre_that_stands_first() {
+    let (data, notes) = load_with_notes(films("").path(), &Options::default()).unwrap();
+    let protected = data.protected();
+    assert_eq!(protected.users.unwrap().name(), "gender");
+    let items = protected.items.unwrap();
+    assert_eq!((items.name(), members(items)), ("genre-stereotype", vec![("F", [1, 4].as_slice()), ("M", &[0])]));
+    let how = "items by genre-stereotype: by first genre: F = Children's, Musical, Romance; M = Crime, Sci-Fi, War";
+    assert_eq!(notes.made, [how]);
+    let text = describe(&data).to_string();
+    assert!(text.contains("  items by genre-stereotype (protected): F 2, M 1; in none 3\n"), "{text}");
+    assert!(text.contains("  users by gender (protected): F 2, M 2\n"), "{text}");
+    assert!(text.contains("  users by age: 25-34 2, 35-44 2\n"), "{text}");
+    // From MovieLens 20M on it is spelled `Children`; the sample without any such film has no stereotype.
+    let csv = |genre: &str| {
+        let movies = format!("movieId,title,genres\n1,A,{genre}|War\n2,B,War\n");
+        let dir = folder(&[("ratings.csv", b"1,1,4,0\n2,2,5,0\n1,2,3,0\n"), ("movies.csv", movies.as_bytes())]);
+        load(dir.path(), &Options::default()).unwrap()
+    };
+    assert_eq!(members(csv("Children").protected().items.unwrap()), [("F", [0].as_slice()), ("M", &[1])]);
+    assert_eq!(csv("Drama").protected().items.unwrap().name(), "genre");
+}
+
+#[test]
+fn groupings_are_declared_by_rule_and_from_files() {
+    let dir = films("");
+    fs::write(dir.path().join("shelves.csv"), "id,shelf\n1,top\n2,top\n2,new\n2,new\n").unwrap();
+    fs::write(dir.path().join("all.tsv"), "1\tall\n2\tall\n3\tall\n4\tall\n4\tlate\n").unwrap();
+    let text = "protect = { users = 'all', items = 'shelf' }\n\
+        [item_groups.genre-stereotype]\nrule = 'any'\ngroups = { M = ['War', 'Sci-Fi'], F = ['Romance'] }\n\
+        [item_groups.shelf]\nfile = 'shelves.csv'\n[user_groups.all]\nfile = 'all.tsv'\n\
+        [user_groups.age]\nfrom = 'age'\ngroups = { old = ['35-44'] }";
+    let (data, notes) = load_with_notes(dir.path(), &options(text)).unwrap();
+    let of_items = |name: &str| members(data.item_groups.iter().find(|g| g.name() == name).unwrap());
+    assert_eq!(of_items("genre-stereotype"), [("F", [0, 1].as_slice()), ("M", &[0, 1, 3])]);
+    assert_eq!(of_items("shelf"), [("new", [1].as_slice()), ("top", &[0, 1])]);
+    assert_eq!(data.item_groups.iter().map(Groups::name).collect::<Vec<_>>(), ["genre", "genre-stereotype", "shelf"]);
+    assert_eq!(data.user_groups.iter().map(Groups::name).collect::<Vec<_>>(), ["gender", "occupation", "age", "all"]);
+    assert_eq!(grouping(&data.user_groups, "age"), [("old", 2)], "in the place of the column");
+    assert_eq!((data.protected().users.unwrap().name(), data.protected().items.unwrap().name()), ("all", "shelf"));
+    assert!(notes.remarks.contains(&"protected group `all`/`all` of users holds all of them".to_string()), "{notes}");
+    // Two are declared and none is named: the first by name is protected, and this is said.
+    let (data, notes) = load_with_notes(dir.path(), &options(&text.replace(", items = 'shelf'", ""))).unwrap();
+    assert_eq!(data.protected().items.unwrap().name(), "genre-stereotype");
+    let several = "several groupings of items are declared; `genre-stereotype` is protected, see data.protect.items";
+    assert_eq!(notes.remarks[0], several);
+    let say = |text: &str| load(dir.path(), &options(text)).unwrap_err().to_string();
+    assert!(
+        say("protect.users = 'gendr'").contains("= `gendr`, expected a grouping of the users (did you mean `gender`?)")
+    );
+    assert!(
+        say("item_groups.x = { from = 'tags', groups = { a = ['b'] } }").contains("= `tags`, expected a column about")
+    );
+    let children = say("item_groups.x.groups.a = ['Children']");
+    assert!(
+        children.contains("= `Children`, expected a genre of some item (did you mean `Children's`?)"),
+        "{children}"
+    );
+    let musical = say("item_groups.x.groups.a = ['Musical']");
+    assert!(
+        musical.ends_with("`Musical`, expected at least one item with ratings whose first genre it is"),
+        "{musical}"
+    );
+}
+
+#[test]
+fn another_rule_or_protected_grouping_is_another_data_set() {
+    let dir = films("");
+    let digest = |text: &str| crate::cell::digest(&load(dir.path(), &options(text)).unwrap());
+    let rule = |rule: &str| {
+        let groups = "groups = { M = ['War', 'Crime'], F = ['Romance', \"Children's\"] }";
+        format!("[item_groups.genre-stereotype]\nrule = '{rule}'\n{groups}")
+    };
+    let mut digests = [
+        digest(""),
+        digest(&rule("any")),
+        digest("protect.users = 'age'"),
+        digest("protect.items = 'genre'"),
+        digest(&rule("first").replace("'Crime'", "'Drama'")),
+    ];
+    // The same groups are the same data, however they were made.
+    assert_eq!(digests[0], digest(&rule("first")));
+    digests.sort_unstable();
+    assert!(digests.windows(2).all(|pair| pair[0] != pair[1]), "{digests:?}");
+}
+
+#[test]
+fn a_zero_is_a_value() {
+    let text = b"1,1,0\n1,2,5\n2,1,3\n2,2,1\n";
+    let (data, notes) = file(text, &Options::default()).unwrap();
+    assert_eq!(triples(&data.ratings), [(0, 0, 0.0), (0, 1, 5.0), (1, 0, 3.0), (1, 1, 1.0)]);
+    assert_eq!(data.scale, Scale { low: 0.0, high: 5.0, like_above: 2.5 });
+    let doubt = "1 ratings of 0 count as the lowest of 0 to 5; where 0 stands for no rating, leave such rows out, or \
+        declare data.scale";
+    assert_eq!(notes.remarks.last().unwrap(), doubt);
+    let declared = |scale: &str| file(text, &options(&format!("scale = {{ {scale} }}")));
+    let (_, notes) = declared("low = 0, high = 5, like_above = 3").unwrap();
+    assert!(!notes.remarks.iter().any(|r| r.contains("of 0")), "{notes}");
+    let error = declared("low = 1, high = 5, like_above = 3").unwrap_err().to_string();
+    assert!(error.ends_with("x.txt:1: rating `0`, expected a number from 1 to 5"), "{error}");
+    let (_, notes) = declared("low = 0, high = 5, like_above = 5").unwrap();
+    assert_eq!(notes.remarks.last().unwrap(), "no value from 0 to 5 is above the threshold 5: nothing is a like");
+    let dir = folder(&MOVIELENS_1M);
+    fs::write(dir.path().join("ratings.dat"), "1::1::5::0\n2::1::0::0\n").unwrap();
+    let error = load(dir.path(), &Options::default()).unwrap_err().to_string();
+    assert!(error.ends_with("ratings.dat:2: rating `0`, expected a number from 1 to 5"), "{error}");
 }

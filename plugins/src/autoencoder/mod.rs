@@ -1,7 +1,8 @@
 //! Autoencoder over items, with any fairness loss.
 //!
 //! A sample is an item: its column of coded ratings over all users, `x`. Hidden layers `a_1 = f(A_1 x + b_1)`,
-//! `a_l = f(A_l a_(l-1) + b_l)`, with dropout before the activation of the last one; outputs `z = D a + d` for all
+//! `a_l = f(A_l a_(l-1) + b_l)`, with dropout of units of the last one (Cho et al. drop before the activation, which is
+//! the same for `relu`); outputs `z = D a + d` for all
 //! users and predictions `y = squash(z)`. Trained full batch by Adam on
 //!
 //! `(1 - lambda) (sum over observed (r - y)^2 / count + l2/2 |weights|^2) + lambda fairness(all y)`,

@@ -143,14 +143,12 @@ impl<'a, T: Smooth> Pass<'a, T> {
                 }
             }
             let units = self.recipe.hidden[layer];
-            if let Some(epoch) = epoch.filter(|_| layer + 1 == layers && !self.kept.is_empty()) {
-                drop_out(self.recipe.dropout, &self.ratings.order, epoch, run, &mut self.kept, units);
-                self.kept.par_chunks(units).zip(out.par_chunks_mut(stride)).for_each(|(kept, row)| {
-                    row.iter_mut().zip(kept).for_each(|(v, &k)| *v = *v * k);
-                });
-            }
             let activation = self.recipe.activation;
             out.par_chunks_mut(stride).for_each(|row| activation.apply(row, units));
+            if let Some(epoch) = epoch.filter(|_| layer + 1 == layers && !self.kept.is_empty()) {
+                drop_out(self.recipe.dropout, &self.ratings.order, epoch, run, &mut self.kept, units);
+                scale_by(&self.kept, units, out, stride);
+            }
         }
     }
 
@@ -210,15 +208,15 @@ impl<'a, T: Smooth> Pass<'a, T> {
             let (units, row, stride) = (self.recipe.hidden[layer], shape.units(layer), shape.stride(layer));
             let (below, at) = self.back.split_at_mut(layer);
             let back = &mut at[0];
-            let activation = self.recipe.activation;
-            back.par_chunks_mut(row).zip(self.hidden[layer].par_chunks(row)).for_each(|(back, hidden)| {
-                activation.flow_back(back, hidden, units);
-            });
+            let (activation, mut share) = (self.recipe.activation, 1.0);
             if layer + 1 == layers && !self.kept.is_empty() {
-                self.kept.par_chunks(units).zip(back.par_chunks_mut(row)).for_each(|(kept, back)| {
-                    back.iter_mut().zip(kept).for_each(|(v, &k)| *v = *v * k);
-                });
+                scale_by(&self.kept, units, back, row);
+                // Units that were kept are that much larger than the activation made them.
+                share = 1.0 - self.recipe.dropout;
             }
+            back.par_chunks_mut(row).zip(self.hidden[layer].par_chunks(row)).for_each(|(back, hidden)| {
+                activation.flow_back(back, hidden, T::of(share), units);
+            });
             let gradient = &mut self.gradient[shape.layer(layer)];
             let Some(below) = below.last_mut() else {
                 sparse::encoder_gradient(&self.ratings, back, row, gradient, stride);
@@ -261,6 +259,13 @@ pub(super) fn drop_out<T: Real>(dropout: f64, order: &[u32], epoch: usize, run: 
     });
 }
 
+/// Rows of `stride` numbers, of which the first `units` are multiplied by those of `kept`.
+fn scale_by<T: Real>(kept: &[T], units: usize, rows: &mut [T], stride: usize) {
+    kept.par_chunks(units).zip(rows.par_chunks_mut(stride)).for_each(|(kept, row)| {
+        row.iter_mut().zip(kept).for_each(|(v, &k)| *v = *v * k);
+    });
+}
+
 impl Activation {
     /// From sums to units: the first `units` of a row; then the constant 1, then padding.
     fn apply<T: Real>(self, row: &mut [T], units: usize) {
@@ -275,13 +280,15 @@ impl Activation {
         rest[0] = T::ONE;
     }
 
-    /// From what flows back to the units to what flows back to their sums; nothing to constants and padding.
-    fn flow_back<T: Real>(self, back: &mut [T], row: &[T], units: usize) {
+    /// From what flows back to the units, which are `share` of what stands in `row`, to what flows back to their sums;
+    /// nothing to constants and padding.
+    fn flow_back<T: Real>(self, back: &mut [T], row: &[T], share: T, units: usize) {
         let (back, rest) = back.split_at_mut(units);
+        let pairs = back.iter_mut().zip(row).map(|(b, &v)| (b, v * share));
         match self {
-            Self::Relu => back.iter_mut().zip(row).for_each(|(b, &v)| *b = if v > T::ZERO { *b } else { T::ZERO }),
-            Self::Tanh => back.iter_mut().zip(row).for_each(|(b, &v)| *b = *b * (T::ONE - v * v)),
-            Self::Sigmoid => back.iter_mut().zip(row).for_each(|(b, &v)| *b = *b * (v * (T::ONE - v))),
+            Self::Relu => pairs.for_each(|(b, v)| *b = if v > T::ZERO { *b } else { T::ZERO }),
+            Self::Tanh => pairs.for_each(|(b, v)| *b = *b * (T::ONE - v * v)),
+            Self::Sigmoid => pairs.for_each(|(b, v)| *b = *b * (v * (T::ONE - v))),
         }
         rest.fill(T::ZERO);
     }

@@ -129,6 +129,10 @@ fn gradients_are_those_of_the_objective() {
             check_gradient("accuracy of likes", &recipe, &likes);
         }
     }
+    for activation in [Activation::Relu, Activation::Tanh, Activation::Sigmoid] {
+        // The same units are dropped in every first step.
+        check_gradient("dropout", &Autoencoder { activation, dropout: 0.4, ..small(&[6, 7]) }, &stars);
+    }
     let recipe = Autoencoder { missing: Missing::Seed, squash: Shape::None, ..small(&[6, 5]) };
     check_gradient("missing as -0.25", &recipe, &stars);
     for (name, fairness) in [
