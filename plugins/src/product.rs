@@ -1,8 +1,8 @@
 //! Dense products of large row-major matrices, in explicit vector instructions.
 //!
-//! The right factor is packed once into [`Panels`], the left one strip by strip as it is needed; a tile of the result is
-//! held in registers over up to [`DEPTH`] terms. Every number is one chain of fused multiply-adds in the order of the
-//! terms: its bits depend neither on the processor nor on how the rows are spread over threads.
+//! The right factor is packed once into [`Panels`], the left one strip by strip as it is needed; a tile of the result
+//! is held in registers over up to [`DEPTH`] terms. Every number is one chain of fused multiply-adds in the order of
+//! the terms: its bits depend neither on the processor nor on how the rows are spread over threads.
 
 use crate::linear::{LANES, Real};
 use pulp::{Simd, WithSimd};

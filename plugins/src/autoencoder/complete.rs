@@ -1,7 +1,7 @@
-//! The decoder at all pairs, for fairness losses that see every prediction: [`BLOCK`] items against all users at a time.
+//! The decoder at all pairs, for fairness losses that see every prediction: [`BLOCK`] items against all users at once.
 //!
-//! With the derivatives `E` of the objective by the outputs of a block, `E D` flows back to its items and `E' H` is its part of
-//! the gradient of the decoder D.
+//! With the derivatives `E` of the objective by the outputs of a block, `E D` flows back to its items' hidden units H,
+//! and `E' H` is its part of the gradient of the decoder D.
 //!
 //! - Losses of class sums: one pass over the outputs adds up the sums, whose table of derivatives then gives `E` in a
 //!   second one. Nothing of the size users x items is held.
@@ -84,8 +84,8 @@ impl<T: Smooth> Complete<T> {
         }
     }
 
-    /// Adds what flows back to `back`, overwrites the `gradient` of the decoder. Returns the sum of squared errors of the training rows and
-    /// the value of the loss.
+    /// What flows back to the last hidden layer, and the gradient of the decoder. Returns the sum of squared errors of
+    /// the training rows and the value of the loss.
     ///
     /// # Errors
     /// Those of the loss.
@@ -102,41 +102,59 @@ impl<T: Smooth> Complete<T> {
         self.forth.pack(Stored::Columns(decoder, units), units);
         self.back.pack(Stored::Rows(decoder, units), ratings.users);
         gradient.fill(T::ZERO);
-        let all = 0..ratings.items();
-        let (mut squares, mut value) = (0.0, 0.0);
         match fairness {
-            Fairness::Cells(sums) => {
-                let (of_sums, table) = (sums.outer)(&self.class_sums(sums, ratings, at, ask));
-                value = of_sums;
-                for items in blocks(all) {
-                    let room = Room { ratings, width: self.width, ask };
-                    let parts = self.outputs(at, &items, |first, z| {
-                        pulp::Arch::new().dispatch(Pull { room: &room, sums, table: &table, first, z })
-                    });
-                    squares += parts.iter().sum::<f64>();
-                    self.flow_back(at, &items, back, gradient);
-                }
+            Fairness::Cells(sums) => Ok(self.by_classes(sums, ratings, at, ask, back, gradient)),
+            Fairness::Dense(dense) => self.by_parts(dense, ratings, at, ask, back, gradient),
+        }
+    }
+
+    /// [`Self::step`] in two passes: class sums, then derivatives by their table.
+    fn by_classes(
+        &mut self,
+        sums: &CellSums<'_>,
+        ratings: &Ratings<T>,
+        at: Ends<'_, T>,
+        ask: Ask<'_>,
+        back: &mut [T],
+        gradient: &mut [T],
+    ) -> [f64; 2] {
+        let (value, table) = (sums.outer)(&self.class_sums(sums, ratings, at, ask));
+        let room = Room { ratings, width: self.width, ask };
+        let mut squares = 0.0;
+        for items in blocks(0..ratings.items()) {
+            let parts = self.outputs(at, &items, |first, z| {
+                pulp::Arch::new().dispatch(Pull { room: &room, sums, table: &table, first, z })
+            });
+            squares += parts.iter().sum::<f64>();
+            self.flow_back(at, &items, back, gradient);
+        }
+        [squares, value]
+    }
+
+    /// [`Self::step`] with matrices of predictions and derivatives, part by part.
+    fn by_parts(
+        &mut self,
+        dense: &mut DenseLoss<'_>,
+        ratings: &Ratings<T>,
+        at: Ends<'_, T>,
+        ask: Ask<'_>,
+        back: &mut [T],
+        gradient: &mut [T],
+    ) -> Result<[f64; 2]> {
+        let room = Room { ratings, width: self.width, ask };
+        let (mut squares, mut value) = (0.0, 0.0);
+        for part in 0..dense.len() {
+            let whole = dense.enter(part);
+            for items in blocks(whole.clone()) {
+                self.outputs(at, &items, |_, _| ());
+                let rows = items.start - whole.start..items.end - whole.start;
+                self.predictions(ask.errors.squash, rows, &mut dense.predictions);
             }
-            Fairness::Dense(dense) => {
-                for part in 0..dense.len() {
-                    let whole = dense.enter(part);
-                    for items in blocks(whole.clone()) {
-                        self.outputs(at, &items, |_, _| ());
-                        self.predictions(
-                            ask.errors.squash,
-                            items.start - whole.start,
-                            items.len(),
-                            &mut dense.predictions,
-                        );
-                    }
-                    value += dense.evaluate(part, ask.run)?;
-                    for items in blocks(whole.clone()) {
-                        self.outputs(at, &items, |_, _| ());
-                        let room = Room { ratings, width: self.width, ask };
-                        squares += self.pull(&room, &dense.slopes, items.start - whole.start, &items);
-                        self.flow_back(at, &items, back, gradient);
-                    }
-                }
+            value += dense.evaluate(part, ask.run)?;
+            for items in blocks(whole.clone()) {
+                self.outputs(at, &items, |_, _| ());
+                squares += self.pull(&room, &dense.slopes, items.start - whole.start, &items);
+                self.flow_back(at, &items, back, gradient);
             }
         }
         Ok([squares, value])
@@ -183,17 +201,17 @@ impl<T: Smooth> Complete<T> {
         total
     }
 
-    /// Predictions of a block of outputs, to the rows of `to` from `first` on.
-    fn predictions(&self, squash: Squash, first: usize, items: usize, to: &mut DMatrix<f64>) {
+    /// Predictions of a block of outputs, to some rows of `to`.
+    fn predictions(&self, squash: Squash, rows: Range<usize>, to: &mut DMatrix<f64>) {
         let (outputs, width, height) = (&self.outputs, self.width, to.nrows());
         to.as_mut_slice().par_chunks_mut(height).enumerate().for_each(|(user, to)| {
-            for (item, to) in to[first..first + items].iter_mut().enumerate() {
+            for (item, to) in to[rows.clone()].iter_mut().enumerate() {
                 *to = squash.value(outputs[item * width + user].wide());
             }
         });
     }
 
-    /// Turns a block of outputs into derivatives, by the `slopes` from row `first` on. Returns the sum of squared errors.
+    /// Turns a block of outputs into derivatives, by the `slopes` from row `first` on. Returns the sum of squares.
     fn pull(&mut self, room: &Room<'_, T>, slopes: &DMatrix<f64>, first: usize, items: &Range<usize>) -> f64 {
         let (width, ask) = (self.width, room.ask);
         let rows = self.outputs[..items.len() * width].par_chunks_mut(width).enumerate();

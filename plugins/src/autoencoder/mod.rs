@@ -28,7 +28,7 @@ mod tests;
 use crate::als::Precision;
 use crate::cells::Smooth;
 use crate::squash::Shape;
-use evenhand_core::{FairnessLoss, Model, Nested, Params, Recommender, Result, Run, Training};
+use evenhand_core::{Error, FairnessLoss, Model, Nested, Params, Recommender, Result, Run, Training};
 use evenhand_core::{choice, plugin};
 use nalgebra::{DMatrix, DVector};
 
@@ -102,7 +102,7 @@ impl Autoencoder {
     fn check_layers(&self) -> Result<()> {
         self.check()?;
         if self.hidden.is_empty() {
-            return Err(evenhand_core::Error::OutOfRange {
+            return Err(Error::OutOfRange {
                 plugin: Some(Self::NAME.into()),
                 field: "hidden".into(),
                 value: "[]".into(),
@@ -140,7 +140,7 @@ pub struct Step {
 /// The first step of training from given parameters, encoder first, decoder last.
 ///
 /// # Errors
-/// [`evenhand_core::Error::Shape`] for layers of another size than `recipe` and `train` ask for; those of the fairness loss.
+/// [`Error::Shape`] for layers of another size than `recipe` and `train` ask for; those of the fairness loss.
 pub fn step(recipe: &Autoencoder, train: &Training<'_>, layers: &[Layer], run: &Run) -> Result<Step> {
     recipe.check_layers()?;
     match recipe.precision {

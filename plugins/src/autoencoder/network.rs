@@ -1,4 +1,4 @@
-//! The parameters: one flat vector of padded matrices, weights and biases together, so that one step of Adam serves all.
+//! The parameters: a flat vector of padded matrices, weights and biases together, so that one step of Adam serves all.
 //!
 //! - Encoder, users + 1 rows of the first hidden layer: the weights from every user, then the biases.
 //! - Between hidden layers, a row for every unit of the lower one, then the biases.
@@ -138,7 +138,8 @@ impl Shape {
         }
     }
 
-    /// Adds `weight` times every weight, but no bias, to its gradient; returns half of the sum of their squares times `weight`.
+    /// Adds `weight` times every parameter but the biases to its gradient; returns `weight` times half of the sum of
+    /// their squares.
     pub(super) fn add_decay<T: Real>(&self, weight: f64, values: &[T], gradient: &mut [T]) -> f64 {
         let mut sum = 0.0;
         for layer in 0..self.layers() {

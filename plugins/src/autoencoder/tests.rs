@@ -1,6 +1,6 @@
 use super::network::Shape as Sizes;
 use super::*;
-use evenhand_core::{Dataset, Error, FairnessData, Groups, Interactions, Observer, Rows, Scale, Streams};
+use evenhand_core::{Dataset, FairnessData, Groups, Interactions, Observer, Rows, Scale, Streams};
 use rand::RngExt;
 use serde_json::{Value as Json, json};
 use std::sync::{Arc, Mutex};
