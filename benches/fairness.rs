@@ -57,8 +57,7 @@ fn steps(data: &Data, loss: Option<&dyn FairnessLoss>, count: usize) -> Duration
     let clock = Arc::new(Clock::default());
     let run = Run::new(SEED).with_observer(clock.clone());
     let Data { ratings, users, items } = data;
-    let seen =
-        FairnessData { train: ratings, user_groups: Some(users), item_groups: Some(items), like_above: 3.0 };
+    let seen = FairnessData { train: ratings, user_groups: Some(users), item_groups: Some(items), like_above: 3.0 };
     let objective = Objective {
         train: ratings,
         squash: Squash::Clamp { low: 0.0, high: 5.0, scale: 1.0, shift: 0.0 },

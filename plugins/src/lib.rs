@@ -3,12 +3,15 @@
 
 mod adam;
 mod cells;
+mod dense_loss;
 mod early_stop;
 mod grouping;
 mod linear;
+mod product;
 mod rates;
 
 pub mod als;
+pub mod autoencoder;
 pub mod beyond_parity;
 pub mod biased_ratings;
 pub mod equal_experience;

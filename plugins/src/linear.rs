@@ -131,7 +131,7 @@ pub(crate) fn padded(rank: usize) -> usize {
 
 /// Inner products of `R` padded rows with `p`, which is read once for all.
 #[inline(always)]
-fn dots<T: Real, S: Simd, const R: usize>(simd: S, rows: [&[T]; R], p: &[T]) -> [T; R] {
+pub(crate) fn dots<T: Real, S: Simd, const R: usize>(simd: S, rows: [&[T]; R], p: &[T]) -> [T; R] {
     // Vectors that make up the fixed lanes: a constant of the processor, so one arm is compiled.
     match LANES / T::width::<S>() {
         1 => dots_in::<T, S, R, 1>(simd, rows, p),
