@@ -65,13 +65,13 @@ impl Progress {
 
     /// A cell is begun; whoever fits it reports to the observer.
     pub fn start(&self, cell: &str) -> Arc<dyn Observer> {
-        match &self.way {
-            Way::Bar(bar) => {
-                bar.set_message(cell.to_string());
-                Arc::new(Steps { bar: bar.clone(), cell: cell.to_string() })
-            }
-            _ => Arc::new(evenhand_core::Silent),
-        }
+        let bar = match &self.way {
+            Way::Silent => return Arc::new(evenhand_core::Silent),
+            Way::Lines => None,
+            Way::Bar(bar) => Some(bar.clone()),
+        };
+        bar.iter().for_each(|bar| bar.set_message(cell.to_string()));
+        Arc::new(Steps { bar, cell: cell.to_string() })
     }
 
     /// A cell is finished, `how` in words; a failed one is told on a terminal too.
@@ -120,15 +120,25 @@ pub(crate) fn say(text: &str) {
     let _ = writeln!(stderr(), "{text}");
 }
 
-/// Shows the sweeps of the cell under way.
+/// Shows the sweeps of the cell under way, and what is to be said about it.
 struct Steps {
-    bar: ProgressBar,
+    bar: Option<ProgressBar>,
     cell: String,
 }
 
 impl Observer for Steps {
     fn progress(&self, done: usize, total: usize) {
-        self.bar.set_message(format!("{}  {done}/{total}", self.cell));
+        if let Some(bar) = &self.bar {
+            bar.set_message(format!("{}  {done}/{total}", self.cell));
+        }
+    }
+
+    fn note(&self, text: &str) {
+        let line = format!("  note    {}: {}", self.cell, printable(text));
+        match &self.bar {
+            Some(bar) => bar.suspend(|| say(&line)),
+            None => say(&line),
+        }
     }
 }
 

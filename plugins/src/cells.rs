@@ -6,7 +6,8 @@
 
 use crate::linear::{LANES, Real};
 use crate::squash::Squash;
-use evenhand_core::fairness::{BAND, Pointwise, Tail};
+use evenhand_core::fairness::{BAND, CellSums, Pointwise, Streamed, Tail};
+use evenhand_core::{FairnessData, FairnessLoss, Run, Scale};
 use pulp::Simd;
 
 /// What is computed from a raw product.
@@ -26,6 +27,26 @@ impl Cell {
     pub(crate) fn pull(&self, z: f64) -> f64 {
         self.of.slope(self.squash.value(z)) * self.squash.slope(z)
     }
+}
+
+/// Says so where a loss counts predictions above a threshold that no rating passes, or every one.
+///
+/// # Errors
+/// Those of the loss about its data.
+pub(crate) fn doubt_threshold(
+    loss: &dyn FairnessLoss,
+    data: &FairnessData<'_>,
+    scale: Scale,
+    run: &Run,
+) -> evenhand_core::Result<()> {
+    if let Some(Streamed::Cells(CellSums { of: Pointwise::Exceedance(e), .. })) = loss.streamed(data)?
+        && !(f64::from(scale.low)..f64::from(scale.high)).contains(&e.tau)
+    {
+        let (name, Scale { low, high, .. }) = (loss.name(), scale);
+        let what = format!("fairness loss `{name}`: threshold {} lies outside of the ratings, {low} to {high}", e.tau);
+        run.observer().note(&format!("{what}: all or none are above it, and the loss may do nothing"));
+    }
+    Ok(())
 }
 
 /// Cells that are skipped together: as many on every processor, or bits would differ.

@@ -4,7 +4,7 @@ use super::complete::{Ask, BLOCK, Complete, Ends, Fairness};
 use super::network::Shape;
 use super::ratings::{Coding, Ratings};
 use super::{Activation, Autoencoder, sparse};
-use crate::cells::Smooth;
+use crate::cells::{Smooth, doubt_threshold};
 use crate::dense_loss::DenseLoss;
 use crate::linear::{Real, padded};
 use crate::product::{Onto, Panels, Stored, multiply};
@@ -67,6 +67,9 @@ impl<'a, T: Smooth> Pass<'a, T> {
         let coding = Coding::new(recipe, train.scale);
         let shape = Shape::new(ratings.users(), &recipe.hidden);
         let data = FairnessData { train: ratings, ..train.fairness() };
+        if let Some(loss) = &recipe.fairness {
+            doubt_threshold(&**loss, &data, train.scale, run)?;
+        }
         let (users, items, rows) = (ratings.users(), ratings.items(), ratings.len());
         let complete = |fairness| {
             let units = shape.units(recipe.hidden.len() - 1);

@@ -25,7 +25,7 @@ pub use descent::{descend, gradient};
 pub use objective::{Objective, Terms};
 
 use crate::als::Precision;
-use crate::cells::Smooth;
+use crate::cells::{Smooth, doubt_threshold};
 use crate::early_stop::{HeldOut, Patience};
 use crate::squash::{Shape, Squash, Squashed};
 use descent::Descent;
@@ -88,6 +88,9 @@ impl Mf {
             None => (train.ratings.clone(), None),
         };
         let objective = self.objective(train, &rows);
+        if let Some((loss, data, _)) = &objective.fairness {
+            doubt_threshold(*loss, data, train.scale, run)?;
+        }
         let mut descent = Descent::<T>::new(objective, start, self.learning_rate, run)?;
         for epoch in 0..self.epochs {
             run.step(epoch, self.epochs)?;

@@ -9,6 +9,7 @@ use super::parameters::Parameters;
 use super::strips::{Accuracy, Flow, Strips};
 use super::tiles::TILE;
 use crate::cells::{Cell, Smooth};
+use crate::dense_loss::DenseLoss;
 use crate::squash::Squash;
 use evenhand_core::fairness::{CellSums, Observed, Pointwise, Streamed};
 use evenhand_core::{Error, FairnessData, FairnessLoss, Interactions, Result, Run};
@@ -59,8 +60,8 @@ enum Form<'a, T> {
     Linear(CellSums<'a>),
     Cells(CellSums<'a>, Strips<T>, Vec<T>),
     Observed(Observed<'a>, [Vec<f64>; 2]),
-    /// All predictions, for some items at a time: the data of these items.
-    Dense(Vec<Interactions>, Strips<T>, [DMatrix<f64>; 2]),
+    /// All predictions, or those for some items at a time.
+    Dense(Box<DenseLoss<'a>>, Strips<T>),
 }
 
 impl<'a, T: Smooth> Evaluator<'a, T> {
@@ -86,7 +87,10 @@ impl<'a, T: Smooth> Evaluator<'a, T> {
                     let coefficient = vec![T::ZERO; cells.users.len() * strips.columns()];
                     Form::Cells(cells, strips, coefficient)
                 }
-                None => dense(loss, &data, at, run)?,
+                None => {
+                    let loss = DenseLoss::new(loss, data, ITEMS_AT_ONCE, run)?;
+                    Form::Dense(Box::new(loss), Strips::new(at, 0))
+                }
             },
         };
         Ok(Self { objective, rows: Rows::new(objective.train), form })
@@ -136,23 +140,17 @@ impl<'a, T: Smooth> Evaluator<'a, T> {
                 slopes.iter_mut().for_each(|s| *s *= weight);
                 extra = Some(&slopes[..]);
             }
-            Form::Dense(parts, strips, [scores, slopes]) => {
+            Form::Dense(loss, strips) => {
                 strips.load(at);
-                let (loss, data, _) = fairness.expect("there is a loss");
-                let (mut first, mut sum) = (0, 0.0);
-                for part in parts {
-                    let tiles = first / TILE..(first + part.items()).div_ceil(TILE);
-                    let share = part.items() as f64 / train.items() as f64;
-                    scores.resize_mut(part.items(), train.users(), 0.0);
-                    strips.predict(at, squash, tiles.clone(), scores);
-                    let item_groups = data.item_groups.filter(|_| part.items() == train.items());
-                    let data = FairnessData { train: part, item_groups, ..data };
-                    value += share * loss.evaluate(scores, &data, slopes, run)?;
-                    data.check_scores(slopes)?;
-                    *slopes *= weight * share;
-                    let flow = Flow::Given { by_prediction: slopes };
+                let mut sum = 0.0;
+                for part in 0..loss.len() {
+                    let items = loss.enter(part);
+                    let tiles = items.start / TILE..items.end.div_ceil(TILE);
+                    strips.predict(at, squash, tiles.clone(), &mut loss.predictions);
+                    value += loss.evaluate(part, run)?;
+                    loss.slopes *= weight;
+                    let flow = Flow::Given { by_prediction: &loss.slopes };
                     sum += strips.add_gradient(at, of_rows, flow, tiles, gradient);
-                    first += part.items();
                 }
                 squares = Some(sum);
             }
@@ -210,46 +208,4 @@ fn linear<T: Smooth>(cells: &CellSums<'_>, weight: f64, at: &Parameters<T>, grad
         }
     }
     value
-}
-
-/// Buffers for a loss that looks at all predictions of some items at once.
-fn dense<'a, T: Smooth>(
-    loss: &dyn FairnessLoss,
-    data: &FairnessData<'a>,
-    at: &Parameters<T>,
-    run: &Run,
-) -> Result<Form<'a, T>> {
-    let (users, items) = (data.train.users(), data.train.items());
-    let at_once = if loss.mean_over_items() { ITEMS_AT_ONCE.min(items) } else { items };
-    let bytes = at_once as f64 * users as f64 * 16.0;
-    let need = format!(
-        "fairness loss `{}` sees all predictions of {at_once} items x {users} users at once: {:.0} MB with their gradient",
-        loss.name(),
-        (bytes / 1e6).ceil()
-    );
-    run.observer().note(&need);
-    let mut matrices = Vec::new();
-    for _ in 0..2 {
-        let mut values = Vec::new();
-        let size = at_once.checked_mul(users).filter(|&n| values.try_reserve_exact(n).is_ok());
-        let size = size.ok_or_else(|| Error::Unusable(format!("{need}, more than there is")))?;
-        values.resize(size, 0.0);
-        matrices.push(DMatrix::from_vec(at_once, users, values));
-    }
-    let matrices = matrices.try_into().expect("there are two");
-    let parts: Result<Vec<_>> =
-        (0..items).step_by(at_once.max(1)).map(|first| part(data.train, first, at_once.min(items - first))).collect();
-    Ok(Form::Dense(parts?, Strips::new(at, 0), matrices))
-}
-
-/// The rows about `count` items from `first` on, which become the items from 0.
-fn part(train: &Interactions, first: usize, count: usize) -> Result<Interactions> {
-    if count == train.items() {
-        return Ok(train.clone());
-    }
-    let mut rows = evenhand_core::Rows::default();
-    for item in first..first + count {
-        train.by_item().row(item).for_each(|(user, value)| rows.push(user, (item - first) as u32, value));
-    }
-    Interactions::new(train.users(), count, &rows)
 }

@@ -211,8 +211,26 @@ fn training_goes_down_and_is_reported() {
     let said = notes.1.lock().unwrap();
     assert_eq!(
         said[..],
-        ["fairness loss `test-plain` sees all predictions of 140 items x 150 users at once: 1 MB with their gradient"]
+        [
+            "fairness loss `test-plain` sees all predictions of 140 items x 150 users at once: needs 1 MB with their gradient"
+        ]
     );
+}
+
+#[test]
+fn a_threshold_beside_the_ratings_is_told() {
+    let data = world();
+    let told = |params| {
+        let notes = Arc::new(Notes::default());
+        let fairness = Some(Loss::new("item-group", &params).unwrap());
+        fit(&Mf { epochs: 1, fairness, ..Mf::default() }, &data, &Run::new(1).with_observer(notes.clone())).unwrap();
+        notes.1.lock().unwrap().clone()
+    };
+    let beside = "fairness loss `item-group`: threshold 3 lies outside of the ratings, -1 to 1: all or none are above it, and \
+                  the loss may do nothing";
+    assert_eq!(told(json!({ "threshold": 3.0 })), [beside]);
+    assert_eq!(told(json!({})), [""; 0]);
+    assert_eq!(told(json!({ "threshold": 1.0 })).len(), 1);
 }
 
 #[test]
