@@ -18,7 +18,7 @@ use std::ops::Range;
 
 /// Most strips, hence most threads that are of use.
 const STRIPS: usize = 32;
-/// Most numbers in all partial gradients of the items.
+/// Most numbers in all partial gradients of the items, and in all partial sums.
 const PARTIAL: usize = 1 << 24;
 
 /// The strips of one fit, and the items in the layout of tiles.
@@ -69,7 +69,7 @@ impl<T: Smooth> Strips<T> {
     pub(super) fn new(at: &Parameters<T>, user_classes: usize) -> Self {
         let (users, items) = (at.users.len() / at.width, at.items.len() / at.width);
         let tiles = items.div_ceil(TILE);
-        let affordable = (PARTIAL / (tiles * TILE * at.rank).max(1)).max(1);
+        let affordable = (PARTIAL / (tiles * TILE * at.rank.max(user_classes)).max(1)).max(1);
         let strips = users.div_ceil(BLOCK).clamp(1, STRIPS.min(affordable));
         let strip = || Strip {
             z: vec![T::ZERO; BLOCK * TILE],
@@ -339,6 +339,27 @@ impl<T: Real> WithSimd for Predict<'_, T> {
                     *y = squash.value(z.wide());
                 }
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buffers_stay_affordable() {
+        let numbers = |users: usize, items: usize, rank: usize, classes: usize| {
+            let at = Parameters::<f32>::new(&DMatrix::zeros(rank, users), &DMatrix::zeros(rank, items));
+            let strips = Strips::new(&at, classes);
+            let all: usize = strips.strips.iter().map(|s| s.back.len().max(s.sums.len())).sum();
+            (strips.strips.len(), all)
+        };
+        assert_eq!(numbers(4000, 100, 4, 2).0, STRIPS);
+        // A long row of factors; many classes of users.
+        for (rank, classes) in [(512, 2), (4, 2048)] {
+            let (strips, all) = numbers(2048, 2048, rank, classes);
+            assert!(strips > 1 && all <= PARTIAL, "{rank}, {classes}: {all} numbers in {strips} strips");
         }
     }
 }
