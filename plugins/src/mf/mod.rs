@@ -46,7 +46,8 @@ plugin! {
         squash: Shape = Shape::Auto;
         /// Learn a bias for every user and item too, starting from the mean rating.
         biases: bool = false;
-        /// Weight of the squared factors.
+        /// Weight of the squared factors: half of this times their sum, without biases, is added to the mean squared
+        /// error.
         l2: f64 = 0.0, in 0.0..;
         /// Steps, each over all training rows.
         epochs: usize = 1000, in 1..;
