@@ -1,5 +1,6 @@
 use super::*;
 use crate::biased_ratings::BiasedRatings;
+use evenhand_core::fairness::{CellSums, Classes, Pointwise, Streamed};
 use evenhand_core::{Dataset, Error, Observer, Rows, Simulator};
 use serde_json::json;
 use std::sync::{Arc, Mutex};
@@ -320,6 +321,29 @@ fn any_size_will_do() {
     }
 }
 
+plugin! {
+    /// For tests: a loss whose classes are those of a single user and a single item.
+    struct Narrow: FairnessLoss = "test-narrow" {}
+}
+
+impl FairnessLoss for Narrow {
+    fn evaluate(
+        &self,
+        scores: &DMatrix<f64>,
+        data: &FairnessData<'_>,
+        gradient: &mut DMatrix<f64>,
+        _: &Run,
+    ) -> Result<f64> {
+        self.streamed(data)?.expect("as below").evaluate(scores, data, gradient)
+    }
+
+    fn streamed<'a>(&'a self, _: &FairnessData<'a>) -> Result<Option<Streamed<'a>>> {
+        let outer = Box::new(|sums: &DMatrix<f64>| (sums.sum(), DMatrix::from_element(1, 1, 1.0)));
+        let (users, items) = (Classes::one(1), Classes::one(1));
+        Ok(Some(Streamed::Cells(CellSums { users, items, of: Pointwise::Score, outer })))
+    }
+}
+
 #[test]
 fn what_does_not_fit_together_is_refused() {
     let (data, other, run, fair) = (world(), world(), Run::new(0), loss("value-unfairness"));
@@ -329,6 +353,9 @@ fn what_does_not_fit_together_is_refused() {
     let say = |objective: Objective<'_>, rank| {
         gradient(objective, factors(rank, &data), Precision::F64, &run).unwrap_err().to_string()
     };
+    let narrow = loss("test-narrow");
+    let expected = "classes of the fairness loss: expected 150 users, 140 items, got 1 users, 1 items";
+    assert_eq!(say(objective(&data, &*narrow, Squash::Tanh), 3), expected);
     assert_eq!(say(plain, 1), "rank of factors with biases: expected at least 2, got 1");
     let (loss, of_loss, weight) = plain.fairness.unwrap();
     let beside = FairnessData { train: &few, ..of_loss };
