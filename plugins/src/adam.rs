@@ -26,7 +26,7 @@ impl<T: Real> Adam<T> {
         Self { rate, step: 0, first: vec![T::ZERO; parameters], second: vec![T::ZERO; parameters] }
     }
 
-    /// One step against `gradient`. False where a parameter is no longer finite.
+    /// One step against `gradient`. False where a parameter or a moment is no longer finite.
     pub(crate) fn step(&mut self, parameters: &mut [T], gradient: &[T]) -> bool {
         self.step += 1;
         let [first, second] = BETA.map(|beta| 1.0 - beta.powi(self.step));
@@ -46,7 +46,7 @@ impl<T: Real> Adam<T> {
                     *m = b1 * *m + c1 * g;
                     *v = b2 * *v + c2 * (g * g);
                     *x = *x - rate * *m / (v.sqrt() * correction + epsilon);
-                    sound = sound + T::ZERO * *x;
+                    sound = sound + T::ZERO * (*x + *v);
                 }
                 sound == T::ZERO
             })
@@ -76,5 +76,8 @@ mod tests {
     fn what_is_not_finite_is_noticed() {
         let mut adam = Adam::new(0.1, 3);
         assert!(!adam.step(&mut [1.0f32; 3], &[0.0, f32::NAN, 0.0]));
+        // The square of the gradient overflows: steps of length 0 from now on.
+        assert!(!Adam::new(0.1, 3).step(&mut [1.0f32; 3], &[0.0, 1e30, 0.0]));
+        assert!(Adam::new(0.1, 3).step(&mut [1.0f32; 3], &[0.0, 1e15, 0.0]));
     }
 }

@@ -7,7 +7,7 @@
 use crate::linear::{LANES, Real};
 use crate::squash::Squash;
 use evenhand_core::fairness::{BAND, CellSums, Pointwise, Streamed, Tail};
-use evenhand_core::{FairnessData, FairnessLoss, Run, Scale};
+use evenhand_core::{FairnessData, FairnessLoss, Result, Run, Scale};
 use pulp::Simd;
 
 /// What is computed from a raw product.
@@ -29,17 +29,24 @@ impl Cell {
     }
 }
 
+/// The streamed form of a loss, if it has one, with a class for everyone.
+///
+/// # Errors
+/// Those of the loss about its data, and of [`Streamed::check`].
+pub(crate) fn streamed<'a>(loss: &'a dyn FairnessLoss, data: &FairnessData<'a>) -> Result<Option<Streamed<'a>>> {
+    let form = loss.streamed(data)?;
+    if let Some(form) = &form {
+        form.check(data)?;
+    }
+    Ok(form)
+}
+
 /// Says so where a loss counts predictions above a threshold that no rating passes, or every one.
 ///
 /// # Errors
 /// Those of the loss about its data.
-pub(crate) fn doubt_threshold(
-    loss: &dyn FairnessLoss,
-    data: &FairnessData<'_>,
-    scale: Scale,
-    run: &Run,
-) -> evenhand_core::Result<()> {
-    if let Some(Streamed::Cells(CellSums { of: Pointwise::Exceedance(e), .. })) = loss.streamed(data)?
+pub(crate) fn doubt_threshold(loss: &dyn FairnessLoss, data: &FairnessData<'_>, scale: Scale, run: &Run) -> Result<()> {
+    if let Some(Streamed::Cells(CellSums { of: Pointwise::Exceedance(e), .. })) = streamed(loss, data)?
         && !(f64::from(scale.low)..f64::from(scale.high)).contains(&e.tau)
     {
         let (name, Scale { low, high, .. }) = (loss.name(), scale);

@@ -10,7 +10,7 @@ pub(crate) struct HeldOut {
 }
 
 impl HeldOut {
-    /// Sets each row aside with chance `share`, by the stream of its number.
+    /// Sets each row aside with chance `share`, drawn in the order of the rows.
     ///
     /// # Errors
     /// [`Error::Unusable`] where a side would be empty.

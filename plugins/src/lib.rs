@@ -9,6 +9,7 @@ mod grouping;
 mod linear;
 mod product;
 mod rates;
+mod split;
 
 pub mod als;
 pub mod autoencoder;

@@ -135,6 +135,18 @@ impl Model for Squashed {
 }
 
 impl Squashed {
+    /// Fitted factors, users first, of which the first `latent` are no biases; `of` names who fitted them.
+    ///
+    /// # Errors
+    /// [`Error::Diverged`] where a factor is not finite.
+    pub(crate) fn fitted(sides: [DMatrix<f32>; 2], latent: usize, squash: Squash, of: &str) -> Result<Self> {
+        if sides.iter().flat_map(|side| side.iter()).any(|f| !f.is_finite()) {
+            return Err(Error::Diverged { what: format!("a factor of `{of}`"), step: None });
+        }
+        let [users, items] = sides;
+        Ok(Self { factors: Factors { users, items, latent, output: Output::Rating }, squash })
+    }
+
     fn apply(&self, scores: &mut [f32]) {
         if self.squash != Squash::None {
             scores.iter_mut().for_each(|s| *s = self.squash.value(f64::from(*s)) as f32);

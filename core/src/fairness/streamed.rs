@@ -1,7 +1,7 @@
 //! Losses that depend on the predictions through few numbers.
 
 use super::{FairnessData, Pointwise};
-use crate::{Groups, Interactions, Result};
+use crate::{Error, Groups, Interactions, Result};
 use nalgebra::DMatrix;
 
 /// A fairness loss in the form in which its trainer computes the sums.
@@ -99,11 +99,26 @@ impl Classes {
 }
 
 impl Streamed<'_> {
+    /// Checks that every user and every item of `data` has a class.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for classes of another number of users or items.
+    pub fn check(&self, data: &FairnessData<'_>) -> Result<()> {
+        let Self::Cells(CellSums { users, items, .. }) = self else { return Ok(()) };
+        let sizes = |users, items| format!("{users} users, {items} items");
+        let (expected, got) = ((data.train.users(), data.train.items()), (users.of.len(), items.of.len()));
+        if expected == got {
+            return Ok(());
+        }
+        Err(Error::shape("classes of the fairness loss", sizes(expected.0, expected.1), sizes(got.0, got.1)))
+    }
+
     /// The dense form, by definition: value at `scores` (items x users), and `gradient` of the same shape.
     ///
     /// # Errors
-    /// [`crate::Error::Shape`] for scores of another shape than `data`.
+    /// [`Error::Shape`] for scores of another shape than `data`; as [`Self::check`].
     pub fn evaluate(&self, scores: &DMatrix<f64>, data: &FairnessData<'_>, gradient: &mut DMatrix<f64>) -> Result<f64> {
+        self.check(data)?;
         data.check_scores(scores)?;
         gradient.resize_mut(scores.nrows(), scores.ncols(), 0.0);
         Ok(match self {
@@ -164,5 +179,24 @@ mod tests {
         assert_eq!(sets, [[].as_slice(), &[0], &[0, 1], &[1]]);
         assert_eq!((classes.of(), classes.sizes()), ([0, 1, 2, 0, 3].as_slice(), [2, 1, 1, 1].as_slice()));
         assert_eq!((Classes::one(3).sizes(), Classes::each(2).of()), ([3].as_slice(), [0, 1].as_slice()));
+    }
+
+    #[test]
+    fn classes_for_others_are_refused() {
+        let mut rows = crate::Rows::default();
+        rows.push(2, 1, 1.0);
+        let train = Interactions::new(3, 2, &rows).unwrap();
+        let data = FairnessData { train: &train, user_groups: None, item_groups: None, like_above: 0.0 };
+        let form = |users, items| {
+            let outer = Box::new(|sums: &DMatrix<f64>| (sums.sum(), DMatrix::from_element(1, 1, 1.0)));
+            let (users, items) = (Classes::one(users), Classes::one(items));
+            Streamed::Cells(CellSums { users, items, of: Pointwise::Score, outer })
+        };
+        let mut gradient = DMatrix::from_element(2, 3, f64::NAN);
+        let scores = DMatrix::from_element(2, 3, 0.5);
+        assert_eq!(form(3, 2).evaluate(&scores, &data, &mut gradient).unwrap(), 3.0);
+        assert!(gradient.iter().all(|&g| g == 1.0));
+        let refused = form(2, 2).evaluate(&scores, &data, &mut gradient).unwrap_err().to_string();
+        assert_eq!(refused, "classes of the fairness loss: expected 3 users, 2 items, got 2 users, 2 items");
     }
 }

@@ -6,7 +6,7 @@ use crate::adam::Adam;
 use crate::cells::Smooth;
 use crate::early_stop::{HeldOut, Patience};
 use crate::squash::Squashed;
-use evenhand_core::{Error, Factors, Model, Output, Params, Result, Run, Training};
+use evenhand_core::{Error, Model, Params, Result, Run, Training};
 use nalgebra::DMatrix;
 
 pub(super) fn fit<T: Smooth>(recipe: &Autoencoder, train: &Training<'_>, run: &Run) -> Result<Box<dyn Model>> {
@@ -86,9 +86,5 @@ fn model<T: Smooth>(pass: &mut Pass<'_, T>, values: &[T], run: &Run) -> Result<B
     for (item, units) in pass.units() {
         items.column_mut(item).iter_mut().zip(units).for_each(|(to, u)| *to = u.wide() as f32);
     }
-    let model = Squashed { factors: Factors { users, items, latent, output: Output::Rating }, squash: pass.squash() };
-    if !model.factors.users.iter().chain(model.factors.items.iter()).all(|v| v.is_finite()) {
-        return Err(Error::Diverged { what: format!("a factor of `{}`", Autoencoder::NAME), step: None });
-    }
-    Ok(Box::new(model))
+    Ok(Box::new(Squashed::fitted([users, items], latent, pass.squash(), Autoencoder::NAME)?))
 }

@@ -2,8 +2,7 @@
 //!
 //! A sample is an item: its column of coded ratings over all users, `x`. Hidden layers `a_1 = f(A_1 x + b_1)`,
 //! `a_l = f(A_l a_(l-1) + b_l)`, with dropout of units of the last one (Cho et al. drop before the activation, which is
-//! the same for `relu`); outputs `z = D a + d` for all
-//! users and predictions `y = squash(z)`. Trained full batch by Adam on
+//! the same for `relu`); outputs `z = D a + d` for all users and predictions `y = squash(z)`. Full batch, by Adam, on
 //!
 //! `(1 - lambda) (sum over observed (r - y)^2 / count + l2/2 |weights|^2) + lambda fairness(all y)`,
 //!
@@ -64,7 +63,8 @@ plugin! {
         dropout: f64 = 0.7, in 0.0..1.0;
         /// Activation of the hidden units.
         activation: Activation = Activation::Relu;
-        /// From outputs to predictions.
+        /// How an output becomes a prediction. Five stars are cut off at 1 and 5, like other scales at their
+        /// ends.
         squash: Shape = Shape::Auto;
         /// Input of a pair without a rating.
         missing: Missing = Missing::Zero;
@@ -72,17 +72,18 @@ plugin! {
         epochs: usize = 1000, in 1..;
         /// Step length of Adam.
         learning_rate: f64 = 1e-3, in 0.0..;
-        /// Weight decay: half of this times the sum of squares of all weights, without biases.
+        /// Weight of the squared weights: half of this times their sum, without biases, is added to the mean squared
+        /// error.
         l2: f64 = 0.0, in 0.0..;
-        /// Fairness loss.
+        /// What to be fair about, besides being accurate.
         fairness: Option<Nested<dyn FairnessLoss>> = None;
-        /// Weight of the fairness loss against accuracy; without a loss, it has no effect.
+        /// Weight of the fairness loss; accuracy has the rest. Without a fairness loss it plays no part.
         lambda: f64 = 0.99, in 0.0..=1.0;
-        /// Stop after so many epochs without a better error on held-out training rows, and go back to the best epoch.
+        /// Stop after so many epochs without a better prediction of held-out training rows, and return to the best.
         early_stop: Option<usize> = None, in 1..;
-        /// Share of the training rows that is held out for that.
+        /// Early stopping: share of the training rows that is held out.
         holdout: f64 = 0.1, in 0.0..1.0;
-        /// Precision of parameters and sums.
+        /// Precision of parameters and sums while fitting.
         precision: Precision = Precision::F32;
     }
 }

@@ -4,7 +4,7 @@ use super::complete::{Ask, BLOCK, Complete, Ends, Fairness};
 use super::network::Shape;
 use super::ratings::{Coding, Ratings};
 use super::{Activation, Autoencoder, sparse};
-use crate::cells::{Smooth, doubt_threshold};
+use crate::cells::{Smooth, doubt_threshold, streamed};
 use crate::dense_loss::DenseLoss;
 use crate::linear::{Real, padded};
 use crate::product::{Onto, Panels, Stored, multiply};
@@ -77,7 +77,7 @@ impl<'a, T: Smooth> Pass<'a, T> {
         };
         let fairness = match &recipe.fairness {
             None => Loss::None,
-            Some(loss) => match loss.streamed(&data)? {
+            Some(loss) => match streamed(&**loss, &data)? {
                 Some(Streamed::Cells(sums)) => complete(Fairness::Cells(sums)),
                 Some(Streamed::Observed(loss)) => {
                     Loss::Observed { loss, predicted: vec![0.0; rows], slopes: vec![0.0; rows] }

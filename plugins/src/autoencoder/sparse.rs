@@ -2,6 +2,7 @@
 
 use super::ratings::{Ratings, Side};
 use crate::linear::{Real, add_rows, dots};
+use crate::split::split;
 use crate::squash::Squash;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
@@ -211,7 +212,7 @@ pub(super) fn decode<T: Real>(
 ) -> f64 {
     let arch = pulp::Arch::new();
     let rows = gradient[..ratings.users * stride].par_chunks_mut(CHUNK * stride);
-    let chunks = split(&ratings.by_user.offsets, errors).into_par_iter().zip(rows).with_max_len(1);
+    let chunks = split(&ratings.by_user.offsets, errors, CHUNK).into_par_iter().zip(rows).with_max_len(1);
     let sums: Vec<f64> = chunks
         .map(|((first, errors), to)| arch.dispatch(Decode { ratings, ask, hidden, decoder, stride, first, errors, to }))
         .collect();
@@ -228,21 +229,9 @@ pub(super) fn predict<T: Real>(
     out: &mut [f64],
 ) {
     let arch = pulp::Arch::new();
-    split(&ratings.by_user.offsets, out).into_par_iter().with_max_len(1).for_each(|(first, out)| {
+    split(&ratings.by_user.offsets, out, CHUNK).into_par_iter().with_max_len(1).for_each(|(first, out)| {
         arch.dispatch(Predict { ratings, squash, hidden, decoder, stride, first, out });
     });
-}
-
-/// `rows` cut into the rows of [`CHUNK`] entities each, with the first entity.
-fn split<'v, V>(offsets: &[usize], mut rows: &'v mut [V]) -> Vec<(usize, &'v mut [V])> {
-    let entities = offsets.len() - 1;
-    let mut chunks = Vec::with_capacity(entities.div_ceil(CHUNK));
-    for first in (0..entities).step_by(CHUNK) {
-        let (head, tail) = rows.split_at_mut(offsets[(first + CHUNK).min(entities)] - offsets[first]);
-        chunks.push((first, head));
-        rows = tail;
-    }
-    chunks
 }
 
 /// Products of `row` with some picked rows.

@@ -296,3 +296,41 @@ fn bad_sizes_are_refused() {
     assert_eq!(said(&[6]), "layers of the network: expected 2, got 3");
     assert_eq!(said(&[6, 4]), "weights of a layer: expected 4 x 6, 4 biases, got 5 x 6, 5 biases");
 }
+
+/// One user, one item, one unit; users or items on either side of a whole number of lanes, strips and blocks.
+#[test]
+fn any_size_will_do() {
+    let block = complete::BLOCK as u32;
+    for (users, items) in [(1u32, 2u32), (2, 1), (15, 17), (33, 16), (3, block), (3, block + 1)] {
+        let mut rows = Rows::default();
+        rows.push(users - 1, 0, 5.0);
+        rows.push(users - 1, 0, 1.0);
+        (0..users / 2).for_each(|u| rows.push(u, u * 7 % items, 2.0));
+        let ratings = Interactions::new(users as usize, items as usize, &rows).unwrap();
+        let mut data = Dataset::new("x", ratings, Scale::FIVE_STARS);
+        let some = |n: u32| vec![("some".to_string(), (0..n).step_by(2).collect::<Vec<_>>())];
+        data.user_groups = vec![Groups::new("u", users as usize, some(users)).unwrap()];
+        data.item_groups = vec![Groups::new("i", items as usize, some(items)).unwrap()];
+        let mut names = vec![];
+        if users > 1 {
+            names.extend([("value", true), ("value-unfairness", false)]);
+        }
+        if items > 1 {
+            names.push(("item-group", false));
+        }
+        let mut layers = start(&small(&[1]), &data);
+        layers[1].biases.add_scalar_mut(0.5);
+        for (name, by_item) in names {
+            let run = |fairness| at(&Autoencoder { fairness, ..small(&[1]) }, &data, &layers);
+            let expected = run(loss("test-opaque", json!({ "of": name, "by_item": false })));
+            for other in [loss(name, json!({})), loss("test-opaque", json!({ "of": name, "by_item": by_item }))] {
+                let got = run(other);
+                assert!((got.loss - expected.loss).abs() < 1e-12, "{name} {users} x {items}");
+                for (got, expected) in got.gradient.iter().zip(&expected.gradient) {
+                    assert!((&got.weights - &expected.weights).amax() < 1e-12, "{name} {users} x {items}");
+                    assert!((&got.biases - &expected.biases).amax() < 1e-12, "{name} {users} x {items}");
+                }
+            }
+        }
+    }
+}

@@ -1,11 +1,12 @@
 //! Gradient descent on an [`Objective`] by Adam, all training rows in every step.
 
+use super::Mf;
 use super::objective::{Evaluator, Objective, Terms};
 use super::parameters::Parameters;
 use crate::adam::Adam;
 use crate::als::Precision;
 use crate::cells::Smooth;
-use evenhand_core::{Error, Interactions, Result, Run};
+use evenhand_core::{Error, Interactions, Params, Result, Run};
 use nalgebra::DMatrix;
 
 /// Factors on their way down.
@@ -29,6 +30,17 @@ impl<'a, T: Smooth> Descent<'a, T> {
             let (expected, got) = (text(train.users(), train.items()), text(users.ncols(), items.ncols()));
             return Err(Error::shape("factors", expected, got));
         }
+        if objective.biases && users.nrows() < 2 {
+            return Err(Error::shape("rank of factors with biases", "at least 2", users.nrows()));
+        }
+        if let Some((_, data, _)) = objective.fairness {
+            let size =
+                |rows: &Interactions| format!("{} of {} users, {} items", rows.len(), rows.users(), rows.items());
+            let (expected, got) = (size(train), size(data.train));
+            if expected != got {
+                return Err(Error::shape("training rows of the fairness loss", expected, got));
+            }
+        }
         let at = Parameters::new(users, items);
         let evaluator = Evaluator::new(objective, &at, run)?;
         let (users, items) = (Adam::new(rate, at.users.len()), Adam::new(rate, at.items.len()));
@@ -47,7 +59,7 @@ impl<'a, T: Smooth> Descent<'a, T> {
             & self.items.step(&mut self.at.items, &self.gradient.items);
         if !sound || !terms.total.is_finite() {
             let what = if sound { "the objective" } else { "a factor" };
-            return Err(Error::Diverged { what: what.into(), step: Some(epoch) });
+            return Err(Error::Diverged { what: format!("{what} of `{}`", Mf::NAME), step: Some(epoch) });
         }
         Ok(terms)
     }
@@ -56,7 +68,8 @@ impl<'a, T: Smooth> Descent<'a, T> {
 /// Value and gradient of `objective` at factors of the users (rank x users) and of the items (rank x items).
 ///
 /// # Errors
-/// Those of the fairness loss; [`Error::Shape`] for factors of another shape than the data.
+/// Those of the fairness loss; [`Error::Shape`] for factors of another shape than the data, or a fairness loss on rows of
+/// another.
 pub fn gradient(
     objective: Objective<'_>,
     at: [DMatrix<f64>; 2],

@@ -30,8 +30,7 @@ use crate::early_stop::{HeldOut, Patience};
 use crate::squash::{Shape, Squash, Squashed};
 use descent::Descent;
 use evenhand_core::{
-    Factors, FairnessData, FairnessLoss, Interactions, Model, Nested, Output, Params, Recommender, Result, Run, Scale,
-    Training, plugin,
+    FairnessData, FairnessLoss, Interactions, Model, Nested, Params, Recommender, Result, Run, Scale, Training, plugin,
 };
 use nalgebra::DMatrix;
 use rand::RngExt;
@@ -47,7 +46,8 @@ plugin! {
         squash: Shape = Shape::Auto;
         /// Learn a bias for every user and item too, starting from the mean rating.
         biases: bool = false;
-        /// Weight of the squared factors.
+        /// Weight of the squared factors: half of this times their sum, without biases, is added to the mean squared
+        /// error.
         l2: f64 = 0.0, in 0.0..;
         /// Steps, each over all training rows.
         epochs: usize = 1000, in 1..;
@@ -58,7 +58,7 @@ plugin! {
         /// Weight of the fairness loss; accuracy has the rest. Without a fairness loss it plays no part.
         lambda: f64 = 0.99, in 0.0..=1.0;
         /// Stop after so many epochs without a better prediction of held-out training rows, and return to the best.
-        early_stop: Option<usize> = None;
+        early_stop: Option<usize> = None, in 1..;
         /// Early stopping: share of the training rows that is held out.
         holdout: f64 = 0.1, in 0.0..1.0;
         /// Precision of factors and sums while fitting.
@@ -80,14 +80,14 @@ impl Recommender for Mf {
 impl Mf {
     fn descend<T: Smooth>(&self, train: &Training<'_>, start: [DMatrix<f64>; 2], run: &Run) -> Result<Box<dyn Model>> {
         let held_out = match self.early_stop {
-            Some(epochs) => Some((HeldOut::draw(train.ratings, self.holdout, run)?, Patience::new(epochs.max(1)))),
+            Some(epochs) => Some((HeldOut::draw(train.ratings, self.holdout, run)?, epochs)),
             None => None,
         };
-        let (rows, mut watched) = match held_out {
-            Some((HeldOut { learn, watch }, patience)) => (learn, Some((watch, patience))),
-            None => (train.ratings.clone(), None),
+        let (rows, mut watched) = match &held_out {
+            Some((HeldOut { learn, watch }, epochs)) => (learn, Some((watch, Patience::new(*epochs)))),
+            None => (train.ratings, None),
         };
-        let objective = self.objective(train, &rows);
+        let objective = self.objective(train, rows);
         if let Some((loss, data, _)) = &objective.fairness {
             doubt_threshold(*loss, data, train.scale, run)?;
         }
@@ -112,8 +112,7 @@ impl Mf {
         run.observer().progress(self.epochs, self.epochs);
         let best = watched.and_then(|(_, patience)| patience.into_best());
         let [users, items] = best.unwrap_or_else(|| descent.at.matrices()).map(|side| side.map(|x| x as f32));
-        let factors = Factors { users, items, latent: self.rank, output: Output::Rating };
-        Ok(Box::new(Squashed { factors, squash: objective.squash }))
+        Ok(Box::new(Squashed::fitted([users, items], self.rank, objective.squash, Self::NAME)?))
     }
 
     fn objective<'a>(&'a self, train: &Training<'a>, rows: &'a Interactions) -> Objective<'a> {

@@ -8,7 +8,7 @@ use super::observed::{self, Rows};
 use super::parameters::Parameters;
 use super::strips::{Accuracy, Flow, Strips};
 use super::tiles::TILE;
-use crate::cells::{Cell, Smooth};
+use crate::cells::{Cell, Smooth, streamed};
 use crate::dense_loss::DenseLoss;
 use crate::squash::Squash;
 use evenhand_core::fairness::{CellSums, Observed, Pointwise, Streamed};
@@ -74,7 +74,7 @@ impl<'a, T: Smooth> Evaluator<'a, T> {
         }
         let form = match objective.fairness {
             None => Form::Absent,
-            Some((loss, data, _)) => match loss.streamed(&data)? {
+            Some((loss, data, _)) => match streamed(loss, &data)? {
                 Some(Streamed::Observed(observed)) => {
                     let rows = || vec![0.0; objective.train.len()];
                     Form::Observed(observed, [rows(), rows()])

@@ -5,6 +5,7 @@
 
 use super::parameters::Parameters;
 use crate::linear::{Real, axpy, dot};
+use crate::split::split;
 use crate::squash::Squash;
 use evenhand_core::Interactions;
 use pulp::{Simd, WithSimd};
@@ -46,7 +47,7 @@ impl<'a, T: Real> Rows<'a, T> {
     ) -> f64 {
         let arch = pulp::Arch::new();
         let (train, width) = (self.train, at.width);
-        let chunks = split(train.by_user().offsets(), &mut self.errors);
+        let chunks = split(train.by_user().offsets(), &mut self.errors, CHUNK);
         let users = gradient.users.par_chunks_mut(CHUNK * width);
         let sums: Vec<f64> = chunks
             .into_par_iter()
@@ -66,21 +67,9 @@ impl<'a, T: Real> Rows<'a, T> {
 /// The predictions of all `rows`, by user.
 pub(super) fn predict<T: Real>(rows: &Interactions, at: &Parameters<T>, squash: Squash, out: &mut [f64]) {
     let arch = pulp::Arch::new();
-    split(rows.by_user().offsets(), out).into_par_iter().for_each(|(first, out)| {
+    split(rows.by_user().offsets(), out, CHUNK).into_par_iter().for_each(|(first, out)| {
         arch.dispatch(Predict { rows, at, squash, first, out });
     });
-}
-
-/// `rows` cut into the rows of [`CHUNK`] entities each, with the first entity.
-fn split<'v, V>(offsets: &[usize], mut rows: &'v mut [V]) -> Vec<(usize, &'v mut [V])> {
-    let entities = offsets.len() - 1;
-    let mut chunks = Vec::with_capacity(entities.div_ceil(CHUNK));
-    for first in (0..entities).step_by(CHUNK) {
-        let (head, tail) = rows.split_at_mut(offsets[(first + CHUNK).min(entities)] - offsets[first]);
-        chunks.push((first, head));
-        rows = tail;
-    }
-    chunks
 }
 
 struct Predict<'a, T> {

@@ -18,7 +18,7 @@ use std::ops::Range;
 
 /// Most strips, hence most threads that are of use.
 const STRIPS: usize = 32;
-/// Most numbers in all partial gradients of the items.
+/// Most numbers in all partial gradients of the items, and in all partial sums.
 const PARTIAL: usize = 1 << 24;
 
 /// The strips of one fit, and the items in the layout of tiles.
@@ -41,7 +41,10 @@ struct Strip<T> {
     back: Vec<T>,
     /// Errors of training rows among the cells of `z`: place and what flows back.
     errors: Vec<(usize, T)>,
-    /// Sums of a block: user classes x tile.
+    /// The classes that the users of a block have, and the place of each user's among them.
+    present: Vec<u32>,
+    slots: Vec<usize>,
+    /// Sums of a block: classes present x tile.
     block: Vec<T>,
     /// Sums: user classes x items.
     sums: Vec<f64>,
@@ -69,13 +72,15 @@ impl<T: Smooth> Strips<T> {
     pub(super) fn new(at: &Parameters<T>, user_classes: usize) -> Self {
         let (users, items) = (at.users.len() / at.width, at.items.len() / at.width);
         let tiles = items.div_ceil(TILE);
-        let affordable = (PARTIAL / (tiles * TILE * at.rank).max(1)).max(1);
+        let affordable = (PARTIAL / (tiles * TILE * at.rank.max(user_classes)).max(1)).max(1);
         let strips = users.div_ceil(BLOCK).clamp(1, STRIPS.min(affordable));
         let strip = || Strip {
             z: vec![T::ZERO; BLOCK * TILE],
             back: vec![T::ZERO; tiles * TILE * at.rank],
             errors: Vec::new(),
-            block: vec![T::ZERO; user_classes * TILE],
+            present: Vec::with_capacity(BLOCK),
+            slots: Vec::with_capacity(BLOCK),
+            block: vec![T::ZERO; user_classes.min(BLOCK) * TILE],
             sums: vec![0.0; user_classes * tiles * TILE],
         };
         Self {
@@ -177,6 +182,21 @@ fn users_of<T>(strip: usize, per: usize, at: &Parameters<T>) -> Range<usize> {
     (strip * per).min(users)..((strip + 1) * per).min(users)
 }
 
+impl<T> Strip<T> {
+    /// Finds out which classes there are among those of some users: with many classes, a block has few of them.
+    fn look_up(&mut self, classes: &[u32]) {
+        self.present.clear();
+        self.slots.clear();
+        for &class in classes {
+            let slot = self.present.iter().position(|&c| c == class).unwrap_or_else(|| {
+                self.present.push(class);
+                self.present.len() - 1
+            });
+            self.slots.push(slot);
+        }
+    }
+}
+
 struct Sum<'a, T> {
     at: &'a Parameters<T>,
     panels: &'a [T],
@@ -197,16 +217,19 @@ impl<T: Smooth> WithSimd for Sum<'_, T> {
         for first in users.clone().step_by(BLOCK) {
             let count = BLOCK.min(users.end - first);
             let rows = &at.users[first * at.width..(first + count) * at.width];
+            strip.look_up(&classes.of()[first..first + count]);
             let z = &mut strip.z[..count * TILE];
+            let block = &mut strip.block[..strip.present.len() * TILE];
             for (tile, panel) in panels.chunks_exact(at.rank * TILE).enumerate() {
                 products(simd, rows, at.width, panel, z);
-                strip.block.fill(T::ZERO);
-                for (z, &class) in z.chunks_exact(TILE).zip(&classes.of()[first..]) {
-                    T::add_terms(simd, cell, z, &mut strip.block[class as usize * TILE..][..TILE]);
+                block.fill(T::ZERO);
+                for (z, &slot) in z.chunks_exact(TILE).zip(&strip.slots) {
+                    T::add_terms(simd, cell, z, &mut block[slot * TILE..][..TILE]);
                 }
                 // Only a block's worth in single precision: no digit is lost to a long sum.
-                for (sums, block) in strip.sums.chunks_exact_mut(columns).zip(strip.block.chunks_exact(TILE)) {
-                    for (sum, term) in sums[tile * TILE..].iter_mut().zip(block) {
+                for (&class, block) in strip.present.iter().zip(block.chunks_exact(TILE)) {
+                    let sums = &mut strip.sums[class as usize * columns + tile * TILE..][..TILE];
+                    for (sum, term) in sums.iter_mut().zip(block) {
                         *sum += term.wide();
                     }
                 }
@@ -340,5 +363,41 @@ impl<T: Real> WithSimd for Predict<'_, T> {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buffers_stay_affordable() {
+        let numbers = |users: usize, items: usize, rank: usize, classes: usize| {
+            let at = Parameters::<f32>::new(&DMatrix::zeros(rank, users), &DMatrix::zeros(rank, items));
+            let strips = Strips::new(&at, classes);
+            let all: usize = strips.strips.iter().map(|s| s.back.len().max(s.sums.len())).sum();
+            (strips.strips.len(), all)
+        };
+        assert_eq!(numbers(4000, 100, 4, 2).0, STRIPS);
+        // A long row of factors; many classes of users.
+        for (rank, classes) in [(512, 2), (4, 2048)] {
+            let (strips, all) = numbers(2048, 2048, rank, classes);
+            assert!(strips > 1 && all <= PARTIAL, "{rank}, {classes}: {all} numbers in {strips} strips");
+        }
+    }
+
+    /// Every user a class: more of them than users in a block.
+    #[test]
+    fn sums_of_many_classes() {
+        let (users, items) = (150, 70);
+        let entry = |f: usize, e: usize| ((e * 7 + f * 3) % 5) as f64 - 2.0;
+        let (left, right) = (DMatrix::from_fn(3, users, entry), DMatrix::from_fn(3, items, entry));
+        let at = Parameters::<f32>::new(&left, &right);
+        let classes = Classes::each(users);
+        let mut strips = Strips::new(&at, classes.len());
+        strips.load(&at);
+        let cell = Cell { squash: Squash::None, of: Pointwise::Score };
+        let sums = strips.sums(&at, &cell, &classes, &Classes::each(items));
+        assert_eq!(sums, left.tr_mul(&right));
     }
 }

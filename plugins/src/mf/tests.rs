@@ -1,5 +1,6 @@
 use super::*;
 use crate::biased_ratings::BiasedRatings;
+use evenhand_core::fairness::{CellSums, Classes, Pointwise, Streamed};
 use evenhand_core::{Dataset, Error, Observer, Rows, Simulator};
 use serde_json::json;
 use std::sync::{Arc, Mutex};
@@ -277,4 +278,104 @@ fn divergence_names_the_epoch_and_missing_groups_are_named() {
     let lists = vec![("some".into(), vec![1, 2]), ("nobody".into(), vec![])];
     bare.item_groups = vec![evenhand_core::Groups::new("letter", 140, lists).unwrap()];
     assert_eq!(say(&bare), "data: group `letter`/`nobody` of items has no member");
+}
+
+/// One user, one item, one factor, parts of tiles, entities without a row, a pair with two.
+#[test]
+fn any_size_will_do() {
+    let run = Run::new(0).with_threads(2).unwrap();
+    for (users, items) in [(1u32, 2u32), (2, 1), (3, 64), (64, 65), (65, 63), (130, 257)] {
+        let mut rows = Rows::default();
+        rows.push(users - 1, 0, 1.0);
+        rows.push(users - 1, 0, -1.0);
+        (0..users / 2).for_each(|u| rows.push(u, u * 7 % items, 1.0 - 2.0 * (u % 2) as f32));
+        let ratings = Interactions::new(users as usize, items as usize, &rows).unwrap();
+        let mut data = Dataset::new("x", ratings, Scale::SIGNED);
+        let some = |n: u32| vec![("some".to_string(), (0..n).step_by(2).collect::<Vec<_>>())];
+        data.user_groups = vec![evenhand_core::Groups::new("u", users as usize, some(users)).unwrap()];
+        data.item_groups = vec![evenhand_core::Groups::new("i", items as usize, some(items)).unwrap()];
+        let mut names = vec![];
+        if users > 1 {
+            names.extend(["value", "value-unfairness", "user-group"]);
+        }
+        if items > 1 {
+            names.push("item-group");
+        }
+        for name in names {
+            for squash in [Squash::Tanh, Squash::None] {
+                let at = |loss: &dyn FairnessLoss| {
+                    let objective = Objective { biases: false, ..objective(&data, loss, squash) };
+                    gradient(objective, factors(1, &data), Precision::F64, &run).unwrap()
+                };
+                let streamed = loss(name);
+                let (terms, expected) = at(&Plain { of: loss(name), by_item: false });
+                let parts = Plain { of: loss(name), by_item: streamed.mean_over_items() };
+                let double: [&dyn FairnessLoss; 2] = [&*streamed, &parts];
+                for loss in double {
+                    let (other, got) = at(loss);
+                    near(&format!("{name} {users} x {items}"), &got, &expected, 1e-12);
+                    assert!((other.total - terms.total).abs() < 1e-12, "{name}: {other:?}, {terms:?}");
+                }
+            }
+        }
+    }
+}
+
+plugin! {
+    /// For tests: a loss whose classes are those of a single user and a single item.
+    struct Narrow: FairnessLoss = "test-narrow" {}
+}
+
+impl FairnessLoss for Narrow {
+    fn evaluate(
+        &self,
+        scores: &DMatrix<f64>,
+        data: &FairnessData<'_>,
+        gradient: &mut DMatrix<f64>,
+        _: &Run,
+    ) -> Result<f64> {
+        self.streamed(data)?.expect("as below").evaluate(scores, data, gradient)
+    }
+
+    fn streamed<'a>(&'a self, _: &FairnessData<'a>) -> Result<Option<Streamed<'a>>> {
+        let outer = Box::new(|sums: &DMatrix<f64>| (sums.sum(), DMatrix::from_element(1, 1, 1.0)));
+        let (users, items) = (Classes::one(1), Classes::one(1));
+        Ok(Some(Streamed::Cells(CellSums { users, items, of: Pointwise::Score, outer })))
+    }
+}
+
+#[test]
+fn what_does_not_fit_together_is_refused() {
+    let (data, other, run, fair) = (world(), world(), Run::new(0), loss("value-unfairness"));
+    let few = other.ratings.select(&vec![false; other.ratings.len() - 1].into_iter().chain([true]).collect::<Vec<_>>());
+    let few = few.unwrap();
+    let plain = objective(&data, &*fair, Squash::Tanh);
+    let say = |objective: Objective<'_>, rank| {
+        gradient(objective, factors(rank, &data), Precision::F64, &run).unwrap_err().to_string()
+    };
+    let narrow = loss("test-narrow");
+    let expected = "classes of the fairness loss: expected 150 users, 140 items, got 1 users, 1 items";
+    assert_eq!(say(objective(&data, &*narrow, Squash::Tanh), 3), expected);
+    assert_eq!(say(plain, 1), "rank of factors with biases: expected at least 2, got 1");
+    let (loss, of_loss, weight) = plain.fairness.unwrap();
+    let beside = FairnessData { train: &few, ..of_loss };
+    let rows = data.ratings.len();
+    let expected = format!(
+        "training rows of the fairness loss: expected {rows} of 150 users, 140 items, got 1 of 150 users, 140 items"
+    );
+    assert_eq!(say(Objective { fairness: Some((loss, beside, weight)), ..plain }, 3), expected);
+}
+
+#[test]
+fn factors_beyond_single_precision_are_an_error() {
+    let wild = Mf { learning_rate: 1e39, epochs: 1, precision: Precision::F64, ..Mf::default() };
+    let error = fit(&wild, &world(), &Run::new(1)).unwrap_err();
+    assert!(matches!(error, Error::Diverged { .. }), "{error}");
+    // So large a gradient that its square overflows: nothing would ever move.
+    let stuck = Mf { l2: 1e25, epochs: 3, ..Mf::default() };
+    let error = fit(&stuck, &world(), &Run::new(1)).unwrap_err();
+    assert!(matches!(error, Error::Diverged { step: Some(0), .. }), "{error}");
+    let data = world();
+    let waits = Mf { early_stop: Some(0), ..Mf::default() };
+    assert!(matches!(fit(&waits, &data, &Run::new(1)), Err(Error::OutOfRange { .. })));
 }
