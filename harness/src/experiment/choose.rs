@@ -18,8 +18,9 @@ use super::document::{self, Document, Table};
 use super::reader::Reader;
 use super::{Setting, grid};
 use crate::failure::Failure;
+use crate::protocol::VALIDATION_RMSE;
 use crate::split::Split;
-use evenhand_core::nearest;
+use evenhand_core::{Error, Groups, Protected, nearest};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use std::ops::Range;
@@ -54,6 +55,41 @@ pub enum By {
     Cvs,
     /// Error on the validation rows.
     Rmse,
+}
+
+impl By {
+    /// The figure that is made small.
+    pub(crate) fn metric(self) -> &'static str {
+        match self {
+            Self::Dee => "dee",
+            Self::Val => "val",
+            Self::Ugf => "ugf",
+            Self::Cvs => "cvs",
+            Self::Rmse => VALIDATION_RMSE,
+        }
+    }
+
+    /// Checks that `protected` groups are there for what is made small.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] where they are not: nothing could be chosen, however long the comparison runs.
+    pub(crate) fn check(self, protected: Protected<'_>) -> Result<(), Error> {
+        let users = protected.users.map_or(0, Groups::len);
+        let items = protected.items.map_or(0, Groups::len);
+        let (there, what) = match self {
+            Self::Dee => (users > 0 && items > 0, "of users and of items"),
+            Self::Val => (users > 1, "of users, at least two"),
+            Self::Ugf => (users > 0, "of users"),
+            Self::Cvs => (items > 0, "of items"),
+            Self::Rmse => (true, ""),
+        };
+        if there {
+            return Ok(());
+        }
+        let range = format!("`rmse`, or data with protected groups {what}: see data.user_groups and data.item_groups");
+        let name = self.metric();
+        Err(Error::OutOfRange { plugin: None, field: "choose.by".into(), value: format!("`{name}`"), range })
+    }
 }
 
 /// Bounds on what is given up, as factors of the reference.
@@ -214,6 +250,23 @@ mod tests {
         assert!(has(&params, "a.b") && has(&params, "d") && !has(&params, "a.d") && !has(&params, "b"));
         ["a.b", "d", "x.y", "d.e"].iter().for_each(|path| remove(&mut params, path));
         assert_eq!(params, serde_json::json!({ "a": { "c": 2 } }));
+    }
+
+    #[test]
+    fn what_the_data_has_no_groups_for_is_refused() {
+        let group = |n: u32| Groups::new("g", 9, (0..n).map(|g| (g.to_string(), vec![g])).collect()).unwrap();
+        let (one, two) = (group(1), group(2));
+        let refused = |users, items| -> Vec<&str> {
+            let all = [By::Dee, By::Val, By::Ugf, By::Cvs, By::Rmse].into_iter();
+            all.filter(|by| by.check(Protected { users, items }).is_err()).map(By::metric).collect()
+        };
+        assert_eq!(refused(None, None), ["dee", "val", "ugf", "cvs"]);
+        assert_eq!(refused(Some(&one), None), ["dee", "val", "cvs"]);
+        assert_eq!(refused(None, Some(&two)), ["dee", "val", "ugf"]);
+        assert_eq!(refused(Some(&two), Some(&one)), [""; 0]);
+        let said = By::Cvs.check(Protected { users: None, items: None }).unwrap_err().to_string();
+        let expected = "parameter `choose.by` = `cvs`, expected `rmse`, or data with protected groups of items";
+        assert!(said.starts_with(expected), "{said}");
     }
 
     #[test]

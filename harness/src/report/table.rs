@@ -143,7 +143,7 @@ fn gap_table(summary: &Summary, k: usize) -> Option<Rows> {
             match groups.as_slice() {
                 [(low, worst), .., (high, _)] => {
                     shown = true;
-                    row.extend([number(format!("{:.4}", high - low)), Cell::new(worst)]);
+                    row.extend([number(format!("{:.4}", high - low)), Cell::new(printable(worst))]);
                 }
                 _ => row.extend([number("-".into()), Cell::new("-")]),
             }
