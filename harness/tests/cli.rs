@@ -425,4 +425,10 @@ fn a_choice_by_what_the_data_can_not_show_is_refused_before_any_run() {
     );
     assert!(!refused.err.contains("plan"), "{}", refused.err);
     said(&choose("ugf")).ends(0);
+    let failing = ["--set", "run.0.recommender=mf", "--set", "run.0.params={epochs=1,fairness='equal-experience'}"];
+    let choose = "choose={over=['lambda'],by='ugf'}";
+    let failed = run(dir.path(), &[&["compare", "cohorts.toml", "--set", choose], &failing[..]].concat()).ends(1);
+    let nothing =
+        "test rows took no part\nnothing chosen among mf epochs=1 fairness=equal-experience: no finished cell";
+    assert!(failed.out.contains(nothing), "no table without rows:\n{}", failed.out);
 }

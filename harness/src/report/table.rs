@@ -59,8 +59,13 @@ fn report(summary: &Summary, width: Option<u16>) -> String {
     }
     if let Some(choice) = &summary.choice {
         let (table, without) = choice_table(summary, choice);
-        let (table, dropped) = fitted(table, width);
-        let _ = write!(out, "\n{}\n{table}\n{without}{}", choice_words(&choice.rule), left_out(&dropped));
+        let _ = writeln!(out, "\n{}", choice_words(&choice.rule));
+        // A header alone says nothing.
+        if table.len() > 1 {
+            let (table, dropped) = fitted(table, width);
+            let _ = write!(out, "{table}\n{}", left_out(&dropped));
+        }
+        out.push_str(&without);
     }
     for warning in &summary.warnings {
         let _ = writeln!(out, "warn    {}", printable(warning));
