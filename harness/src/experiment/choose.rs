@@ -126,8 +126,9 @@ impl Choose {
         }
         for path in &self.over {
             if !settings.iter().any(|s| has(&s.params, path)) {
-                let known = settings.iter().filter_map(|s| s.params.as_object()).flat_map(|p| p.keys());
-                let hint = nearest(path, known.map(String::as_str));
+                let mut known = Vec::new();
+                settings.iter().for_each(|s| paths(&s.params, "", &mut known));
+                let hint = nearest(path, known.iter().map(String::as_str));
                 let hint = hint.map_or_else(String::new, |n| format!(" (did you mean `{n}`?)"));
                 let text = format!("`choose.over`: no recommender of this experiment has a parameter `{path}`{hint}");
                 return Err(place.error("over", text));
@@ -209,6 +210,15 @@ fn has(params: &Json, path: &str) -> bool {
     path.split('.').try_fold(params, |json, key| json.get(key)).is_some()
 }
 
+/// Adds the paths of all parameters, nested ones too.
+fn paths(params: &Json, before: &str, known: &mut Vec<String>) {
+    for (key, value) in params.as_object().into_iter().flatten() {
+        let path = format!("{before}{key}");
+        paths(value, &format!("{path}."), known);
+        known.push(path);
+    }
+}
+
 fn remove(params: &mut Json, path: &str) {
     let (parents, last) = path.rsplit_once('.').unwrap_or(("", path));
     let parent = parents.split('.').filter(|key| !key.is_empty()).try_fold(params, |json, key| json.get_mut(key));
@@ -248,6 +258,9 @@ mod tests {
     fn nested_parameters_are_named_by_their_path() {
         let mut params = serde_json::json!({ "a": { "b": 1, "c": 2 }, "d": 3 });
         assert!(has(&params, "a.b") && has(&params, "d") && !has(&params, "a.d") && !has(&params, "b"));
+        let mut known = Vec::new();
+        paths(&params, "", &mut known);
+        assert_eq!(known, ["a.b", "a.c", "a", "d"]);
         ["a.b", "d", "x.y", "d.e"].iter().for_each(|path| remove(&mut params, path));
         assert_eq!(params, serde_json::json!({ "a": { "c": 2 } }));
     }
@@ -317,6 +330,9 @@ mod tests {
             let got = parse(&text).err().expect("an error").to_string();
             assert!(got.starts_with(expected), "expected {expected}\n     got {got}\nfor\n{text}");
         }
+        let nested = "[[run]]\nrecommender = 'mf'\nparams = { fairness = 'equal-experience' }\n";
+        let got = parse(&format!("{plain}[choose]\nover = ['fairness.treshold']\nby = 'val'\n{nested}")).err().unwrap();
+        assert!(got.to_string().ends_with("`fairness.treshold` (did you mean `fairness.threshold`?)"), "{got}");
         assert!(parse(&format!("{plain}[choose]\nover = ['lambda']\nby = 'val'\n{RUN}")).is_ok());
     }
 }
