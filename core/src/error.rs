@@ -148,12 +148,18 @@ impl Error {
 /// ```
 /// assert_eq!(evenhand_core::nearest("alz", ["als", "random"]), Some("als".to_string()));
 /// assert_eq!(evenhand_core::nearest("zzz", ["als", "random"]), None);
+/// // Upper and lower case are the least of slips.
+/// assert_eq!(evenhand_core::nearest("m", ["F", "M"]), Some("M".to_string()));
+/// assert_eq!(evenhand_core::nearest("SCI-FI", ["War", "Sci-Fi"]), Some("Sci-Fi".to_string()));
 /// ```
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    let lower = name.to_lowercase();
+    let distance =
+        |k: &str| (strsim::damerau_levenshtein(&lower, &k.to_lowercase()), strsim::damerau_levenshtein(name, k));
     known
         .into_iter()
-        .map(|k| (strsim::damerau_levenshtein(name, k), k))
-        .filter(|&(distance, k)| distance <= 1.max(name.len().max(k.len()) / 3))
+        .map(|k| (distance(k), k))
+        .filter(|&((slips, _), k)| slips <= 1.max(name.len().max(k.len()) / 3))
         .min()
         .map(|(_, k)| k.to_string())
 }

@@ -105,6 +105,9 @@ pub fn compare(experiment: &Experiment, store: Option<&Store>, host: &Host) -> R
     let base = Run::new(0).with_threads(host.threads).map_err(|e| Failure::Usage(format!("--threads: {e}")))?;
     let base = base.with_dense(dense()).with_cancel(host.cancel.clone());
     let (data, remarks) = open(&experiment.data, &base, host)?;
+    if let Some(choose) = &experiment.choose {
+        choose.by.check(data.protected()).map_err(Failure::of_data)?;
+    }
     let work = Work { experiment, digest: cell::digest(&data), data, store, host, base };
     // The division of the first seed tells how many folds there are, also where every cell is found.
     let first = work.divide(experiment.seeds[0])?;

@@ -54,12 +54,13 @@ impl Progress {
         }
     }
 
-    /// A line of its own.
+    /// Lines of their own.
     pub fn note(&self, text: &str) {
+        let text = printable_lines(text);
         match &self.way {
             Way::Silent => {}
-            Way::Lines => say(text),
-            Way::Bar(bar) => bar.suspend(|| say(text)),
+            Way::Lines => say(&text),
+            Way::Bar(bar) => bar.suspend(|| say(&text)),
         }
     }
 
@@ -115,6 +116,11 @@ pub(crate) fn printable(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
+/// The same of every line of a text.
+pub(crate) fn printable_lines(text: &str) -> String {
+    text.split('\n').map(printable).collect::<Vec<_>>().join("\n")
+}
+
 /// A line on stderr; one that nobody reads any more (`2>&1 | head`) is no reason to panic.
 pub(crate) fn say(text: &str) {
     let _ = writeln!(stderr(), "{text}");
@@ -144,11 +150,12 @@ impl Observer for Steps {
 
 #[cfg(test)]
 mod tests {
-    use super::printable;
+    use super::{printable, printable_lines};
 
     #[test]
     fn control_characters_are_escaped() {
         assert_eq!(printable("a\u{1b}[2J\nb\u{202e}"), r"a\u{1b}[2J\nb\u{202e}");
         assert_eq!(printable("é \"plain\" \\"), "é \"plain\" \\");
+        assert_eq!(printable_lines("a\u{7}\nb\n"), "a\\u{7}\nb\n");
     }
 }

@@ -390,3 +390,45 @@ fn help_has_examples() {
         assert!(run(dir.path(), &[command, "--help"]).ends(0).out.contains("Examples:"), "{command}");
     }
 }
+
+/// Ratings of 40 users with two cohorts, and no grouping of the items.
+const COHORTS: &str = "name = 'cohorts'\n[data]\npath = 'r.csv'\nuser_groups.cohort.file = 'c.csv'\n\
+    [split]\nkind = 'random'\ntest = 0.2\n[[run]]\nrecommender = 'popularity'\n";
+
+fn cohorts() -> TempDir {
+    let dir = tempdir().unwrap();
+    let rating = |n: u32| format!("{},{},{}\n", n / 10, n * 7 % 23, 1 + n % 5);
+    write(&dir, "r.csv", "user,item,rating\n".to_string() + &(0..400).map(rating).collect::<String>());
+    write(&dir, "c.csv", (0..40).map(|u| format!("{u},{}\n", ["new", "old"][u % 2])).collect::<String>());
+    write(&dir, "cohorts.toml", COHORTS);
+    dir
+}
+
+#[test]
+fn the_legend_names_the_fairness_that_is_shown() {
+    let said = run(cohorts().path(), &["compare", "cohorts.toml"]).ends(0);
+    assert!(said.out.contains("\nfairness between the groups of cohort\n"), "{}", said.out);
+    assert!(said.out.contains("\nugf of predictions above 3\n"), "{}", said.out);
+}
+
+#[test]
+fn a_choice_by_what_the_data_can_not_show_is_refused_before_any_run() {
+    let dir = cohorts();
+    let choose = |by: &str| format!("choose={{over=['damping'],by='{by}'}}");
+    let args = |set: &str| ["compare", "cohorts.toml", "--set", set].map(str::to_string);
+    let said = |set: &str| run(dir.path(), &args(set).each_ref().map(String::as_str));
+    let refused = said(&choose("dee")).ends(2);
+    assert!(
+        refused.err.contains("`choose.by` = `dee`, expected `rmse`, or data with protected groups"),
+        "{}",
+        refused.err
+    );
+    assert!(!refused.err.contains("plan"), "{}", refused.err);
+    said(&choose("ugf")).ends(0);
+    let failing = ["--set", "run.0.recommender=mf", "--set", "run.0.params={epochs=1,fairness='equal-experience'}"];
+    let choose = "choose={over=['lambda'],by='ugf'}";
+    let failed = run(dir.path(), &[&["compare", "cohorts.toml", "--set", choose], &failing[..]].concat()).ends(1);
+    let nothing =
+        "test rows took no part\nnothing chosen among mf epochs=1 fairness=equal-experience: no finished cell";
+    assert!(failed.out.contains(nothing), "no table without rows:\n{}", failed.out);
+}

@@ -185,6 +185,11 @@ impl<'a> GroupMeans<'a> {
         Self { groups, items, users: vec![0; groups.len()], sums: vec![0.0; groups.len() * items] }
     }
 
+    /// Number of sums: groups x items.
+    pub fn sums(&self) -> usize {
+        self.sums.len()
+    }
+
     /// Adds the predictions of all items for one user.
     ///
     /// # Panics

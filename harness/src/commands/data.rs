@@ -4,6 +4,7 @@ use super::{print, print_json};
 use crate::cli;
 use crate::failure::{End, Failure};
 use crate::load::{self, Options};
+use crate::progress::printable_lines;
 
 pub(super) fn run(args: &cli::DataDescribe) -> Result<End, Failure> {
     let (data, notes) = load::load_with_notes(&args.path, &Options::default()).map_err(Failure::of_data)?;
@@ -11,7 +12,7 @@ pub(super) fn run(args: &cli::DataDescribe) -> Result<End, Failure> {
     if args.json {
         print_json(&serde_json::json!({ "data": description, "notes": notes }))?;
     } else {
-        print(&format!("{description}{notes}\n"))?;
+        print(&printable_lines(&format!("{description}{notes}\n")))?;
     }
     Ok(End::Fine)
 }

@@ -18,8 +18,9 @@ use super::document::{self, Document, Table};
 use super::reader::Reader;
 use super::{Setting, grid};
 use crate::failure::Failure;
+use crate::protocol::VALIDATION_RMSE;
 use crate::split::Split;
-use evenhand_core::nearest;
+use evenhand_core::{Error, Groups, Protected, nearest};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use std::ops::Range;
@@ -56,6 +57,41 @@ pub enum By {
     Rmse,
 }
 
+impl By {
+    /// The figure that is made small.
+    pub(crate) fn metric(self) -> &'static str {
+        match self {
+            Self::Dee => "dee",
+            Self::Val => "val",
+            Self::Ugf => "ugf",
+            Self::Cvs => "cvs",
+            Self::Rmse => VALIDATION_RMSE,
+        }
+    }
+
+    /// Checks that `protected` groups are there for what is made small.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] where they are not: nothing could be chosen, however long the comparison runs.
+    pub(crate) fn check(self, protected: Protected<'_>) -> Result<(), Error> {
+        let users = protected.users.map_or(0, Groups::len);
+        let items = protected.items.map_or(0, Groups::len);
+        let (there, what) = match self {
+            Self::Dee => (users > 0 && items > 0, "of users and of items"),
+            Self::Val => (users > 1, "of users, at least two"),
+            Self::Ugf => (users > 0, "of users"),
+            Self::Cvs => (items > 0, "of items"),
+            Self::Rmse => (true, ""),
+        };
+        if there {
+            return Ok(());
+        }
+        let range = format!("`rmse`, or data with protected groups {what}: see data.user_groups and data.item_groups");
+        let name = self.metric();
+        Err(Error::OutOfRange { plugin: None, field: "choose.by".into(), value: format!("`{name}`"), range })
+    }
+}
+
 /// Bounds on what is given up, as factors of the reference.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -90,8 +126,9 @@ impl Choose {
         }
         for path in &self.over {
             if !settings.iter().any(|s| has(&s.params, path)) {
-                let known = settings.iter().filter_map(|s| s.params.as_object()).flat_map(|p| p.keys());
-                let hint = nearest(path, known.map(String::as_str));
+                let mut known = Vec::new();
+                settings.iter().for_each(|s| paths(&s.params, "", &mut known));
+                let hint = nearest(path, known.iter().map(String::as_str));
                 let hint = hint.map_or_else(String::new, |n| format!(" (did you mean `{n}`?)"));
                 let text = format!("`choose.over`: no recommender of this experiment has a parameter `{path}`{hint}");
                 return Err(place.error("over", text));
@@ -173,6 +210,15 @@ fn has(params: &Json, path: &str) -> bool {
     path.split('.').try_fold(params, |json, key| json.get(key)).is_some()
 }
 
+/// Adds the paths of all parameters, nested ones too.
+fn paths(params: &Json, before: &str, known: &mut Vec<String>) {
+    for (key, value) in params.as_object().into_iter().flatten() {
+        let path = format!("{before}{key}");
+        paths(value, &format!("{path}."), known);
+        known.push(path);
+    }
+}
+
 fn remove(params: &mut Json, path: &str) {
     let (parents, last) = path.rsplit_once('.').unwrap_or(("", path));
     let parent = parents.split('.').filter(|key| !key.is_empty()).try_fold(params, |json, key| json.get_mut(key));
@@ -212,8 +258,28 @@ mod tests {
     fn nested_parameters_are_named_by_their_path() {
         let mut params = serde_json::json!({ "a": { "b": 1, "c": 2 }, "d": 3 });
         assert!(has(&params, "a.b") && has(&params, "d") && !has(&params, "a.d") && !has(&params, "b"));
+        let mut known = Vec::new();
+        paths(&params, "", &mut known);
+        assert_eq!(known, ["a.b", "a.c", "a", "d"]);
         ["a.b", "d", "x.y", "d.e"].iter().for_each(|path| remove(&mut params, path));
         assert_eq!(params, serde_json::json!({ "a": { "c": 2 } }));
+    }
+
+    #[test]
+    fn what_the_data_has_no_groups_for_is_refused() {
+        let group = |n: u32| Groups::new("g", 9, (0..n).map(|g| (g.to_string(), vec![g])).collect()).unwrap();
+        let (one, two) = (group(1), group(2));
+        let refused = |users, items| -> Vec<&str> {
+            let all = [By::Dee, By::Val, By::Ugf, By::Cvs, By::Rmse].into_iter();
+            all.filter(|by| by.check(Protected { users, items }).is_err()).map(By::metric).collect()
+        };
+        assert_eq!(refused(None, None), ["dee", "val", "ugf", "cvs"]);
+        assert_eq!(refused(Some(&one), None), ["dee", "val", "cvs"]);
+        assert_eq!(refused(None, Some(&two)), ["dee", "val", "ugf"]);
+        assert_eq!(refused(Some(&two), Some(&one)), [""; 0]);
+        let said = By::Cvs.check(Protected { users: None, items: None }).unwrap_err().to_string();
+        let expected = "parameter `choose.by` = `cvs`, expected `rmse`, or data with protected groups of items";
+        assert!(said.starts_with(expected), "{said}");
     }
 
     #[test]
@@ -264,6 +330,9 @@ mod tests {
             let got = parse(&text).err().expect("an error").to_string();
             assert!(got.starts_with(expected), "expected {expected}\n     got {got}\nfor\n{text}");
         }
+        let nested = "[[run]]\nrecommender = 'mf'\nparams = { fairness = 'equal-experience' }\n";
+        let got = parse(&format!("{plain}[choose]\nover = ['fairness.treshold']\nby = 'val'\n{nested}")).err().unwrap();
+        assert!(got.to_string().ends_with("`fairness.treshold` (did you mean `fairness.threshold`?)"), "{got}");
         assert!(parse(&format!("{plain}[choose]\nover = ['lambda']\nby = 'val'\n{RUN}")).is_ok());
     }
 }

@@ -122,6 +122,8 @@ impl<'t> Document<'t> {
             let span = e.span().filter(|s| *s != span).or_else(of_key).unwrap_or(span);
             match quoted.split_first() {
                 Some((key, known)) if reason.starts_with("unknown field") => {
+                    // The others are keys of the table itself, not of one in it.
+                    let others = if path == *key { others } else { &[] };
                     self.unknown_key(span, key, &[known, others].concat())
                 }
                 Some((wrong, known)) if reason.starts_with("unknown variant") => {

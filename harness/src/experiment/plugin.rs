@@ -1,10 +1,11 @@
 //! Building a plugin from a table, its errors placed where the mistake stands.
 
-use super::document::{Document, Table};
+use super::document::{Document, Table, Value};
 use crate::failure::Failure;
 use evenhand_core::{Error, Kinded, Registry};
 use serde_json::Value as Json;
 use toml::Spanned;
+use toml::de::DeValue;
 
 /// Builds the plugin called `name` from `json`. `table` is where `json` came from: errors are placed in it.
 pub(super) fn build<T: Kinded + ?Sized>(
@@ -22,9 +23,26 @@ pub(super) fn build<T: Kinded + ?Sized>(
             Error::OutOfRange { field, .. } => (Some(field.as_str()), false),
             _ => (None, false),
         };
+        let nested = match &error {
+            Error::UnknownPlugin { name: wrong, .. } if wrong != name.get_ref() => Some(wrong),
+            _ => None,
+        };
         let top = field.map(|f| f.split(['.', '[']).next().unwrap_or(f));
-        let found = top.and_then(|top| table.iter().find(|(key, _)| key.get_ref() == top));
+        let found = table.iter().find(|(key, value)| match nested {
+            Some(wrong) => names(value, wrong),
+            None => top.is_some_and(|top| key.get_ref() == top),
+        });
         let span = found.map_or(name.span(), |(key, value)| if at_key { key.span() } else { value.span() });
         document.error(span, error.to_string())
     })
+}
+
+/// Whether the text is somewhere in a value.
+fn names(value: &Value<'_>, text: &str) -> bool {
+    match value.get_ref() {
+        DeValue::String(it) => it == text,
+        DeValue::Array(values) => values.iter().any(|v| names(v, text)),
+        DeValue::Table(table) => table.values().any(|v| names(v, text)),
+        _ => false,
+    }
 }

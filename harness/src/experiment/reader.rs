@@ -29,7 +29,9 @@ impl<'t> Reader<'_, 't> {
         let span = value.span();
         match value.into_inner() {
             DeValue::Table(table) => Ok(table),
-            other => Err(self.document.error(span, format!("`{what}` is a {}, expected a table", other.type_str()))),
+            other => {
+                Err(self.document.error(span, format!("`{what}` is of type {}, expected a table", other.type_str())))
+            }
         }
     }
 

@@ -135,11 +135,19 @@ fn groupings_are_declared_and_protected() {
             "",
             "e.toml:3:9: unknown key `user` (did you mean `users`?)",
         ),
-        (format!("{simulated}protect = 'age'\n{run}"), "", "e.toml:3:11: `data.protect` is a string, expected a table"),
+        (
+            format!("{simulated}protect = 'age'\n{run}"),
+            "",
+            "e.toml:3:11: `data.protect` is of type string, expected a table",
+        ),
         (format!("{DATA}item_groups.x.form = 'genre'\n{run}"), "", "e.toml:3:15: unknown key `form`"),
         (format!("{DATA}item_groups.x.rule = 'frist'\n{run}"), "", "e.toml:3:22: unknown variant `frist`, expected"),
         (format!("{DATA}item_groups.x.groups.a = []\n{run}"), "", "e.toml:3:1: `data.item_groups`: parameter"),
-        (format!("{DATA}{run}"), "data.protect.user=age", "--set data.protect.user=age: unknown key `user`"),
+        (
+            format!("{DATA}{run}"),
+            "data.protect.user=age",
+            "--set data.protect.user=age: unknown key `user` (did you mean `users`?); known: users, items",
+        ),
         (
             format!("{simulated}{run}"),
             "data.item_groups.x.file=y",
@@ -149,7 +157,18 @@ fn groupings_are_declared_and_protected() {
         let set: &[&str] = if set.is_empty() { &[] } else { &[set] };
         let got = error(&text, set);
         assert!(got.starts_with(expected), "expected {expected}\n     got {got}\nfor\n{text}");
+        assert!(!got.contains("items, path"), "keys of another table: {got}");
     }
+}
+
+#[test]
+fn an_unknown_nested_plugin_is_placed_where_it_is_named() {
+    let run = "[[run]]\nrecommender = 'test-probe'\nparams = { level = 2, fairness = ['none', 'test-wait'] }";
+    let got = error(&format!("{DATA}{run}"), &[]);
+    assert!(got.starts_with("e.toml:5:34: no fairness-loss plugin `test-wait`"), "{got}");
+    let set = "run.0.params.fairness={plugin='test-wait'}";
+    let got = error(&format!("{DATA}{run}"), &[set]);
+    assert!(got.starts_with(&format!("--set {set}: no fairness-loss plugin `test-wait`")), "{got}");
 }
 
 #[test]

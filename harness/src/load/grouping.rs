@@ -114,8 +114,9 @@ pub(super) fn check(field: &str, groupings: &BTreeMap<String, Grouping>) -> Resu
         Err(Error::OutOfRange { plugin: None, field, value: format!("`{value}`"), range })
     };
     for (name, grouping) in groupings {
-        if name.trim().is_empty() || name.contains(['.', '=']) {
-            return refuse(field.into(), name, "a name without `.` and `=`".into());
+        let odd = |c: char| c.is_control() || matches!(c, '.' | '=');
+        if name.trim().is_empty() || name.contains(odd) {
+            return refuse(field.into(), name, "a name without `.`, `=` and control characters".into());
         }
         let Grouping::Rule { rule, groups, .. } = grouping else { continue };
         let field = format!("{field}.{name}.groups");
@@ -184,7 +185,8 @@ mod tests {
         let empty = "parameter `user_groups.x.groups.a` = `[]`, expected at least one value";
         assert_eq!(say("user_groups.x.groups.a = []"), empty);
         assert!(say("item_groups.x.groups = {}").ends_with("expected at least one group"));
-        assert!(say("item_groups.'a.b' = { file = 'x' }").contains("= `a.b`, expected a name without `.` and `=`"));
+        assert!(say("item_groups.'a.b' = { file = 'x' }").contains("= `a.b`, expected a name without `.`, `=`"));
+        assert!(say("item_groups.\"a\\nb\" = { file = 'x' }").contains("control characters"));
         assert!(say("item_groups.x = { file = 'x', rule = 'any' }").contains("takes no other key"));
         assert!(say("item_groups.x = { from = 'genre' }").starts_with("expected `groups = "));
         assert!(say("item_groups.x = { form = 'genre' }").starts_with("unknown field `form`"));

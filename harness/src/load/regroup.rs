@@ -106,6 +106,10 @@ impl Entities<'_> {
             if label.is_empty() {
                 return Err(Error::line(path, line, format!("{each} `{id}` without a label")));
             }
+            if label.contains(char::is_control) {
+                let reason = "a label with a line end or another control character; is a quote not closed?";
+                return Err(Error::line(path, line, reason));
+            }
             match self.ids.index(id) {
                 Some(entity) => groups.entry(label.clone()).or_default().push(entity),
                 None => unknown.push((line, id.clone())),
@@ -266,6 +270,7 @@ mod tests {
             "1,old\n\n1,\"new, old\"\n5,\"new, old\"\n1,old",
             "userId;cohort\r\n1;old\r\n5;new, old\r\n1;\"new, old\"",
             "\u{feff}id\tit\n5\tnew, old\n1\told\n1\tnew, old\n",
+            "\u{feff}\"1\",\"old\"\r\n  \r\n5,\"new, old\"\r\n1,\"new, old\"\r\n \t\r\n",
         ] {
             assert_eq!(members(&file(text).unwrap()), expected, "{text}");
         }
@@ -280,6 +285,9 @@ mod tests {
         assert_eq!(say("1,a\nno,a\n"), ":2: user `no` does not occur in the ratings; leave such lines out");
         assert_eq!(say("1,a\n2,a,b\n"), ":2: 3 fields, expected 2: an id and a label");
         assert_eq!(say("1,a\n2,\n"), ":2: user `2` without a label");
+        let quote = ":1: a label with a line end or another control character; is a quote not closed?";
+        assert_eq!(say("1,\"a\n2,b\n"), quote);
+        assert_eq!(say("1,a\u{1b}[2J\n"), quote);
         assert_eq!(say("1\n2\n"), ":1: one field, expected an id and a label, e.g. `7,young`");
         assert_eq!(say("\n \n"), ": no lines, expected `id,label` on each");
         assert_eq!(say("id,label\n"), ": no lines but a header, expected `id,label` on each");

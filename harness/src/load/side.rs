@@ -81,7 +81,11 @@ pub(super) fn records(path: &Path, text: &str, separator: Separator) -> Result<V
         for record in reader.records() {
             let record = record.map_err(|e| Error::data(path, e.to_string()))?;
             let line = lines.before(record.position()) + 1;
-            records.push((line, record.iter().map(|f| f.trim().to_string()).collect()));
+            let fields: Vec<String> = record.iter().map(|f| f.trim().to_string()).collect();
+            // The reader leaves out empty lines, not those of blanks.
+            if fields != [""] {
+                records.push((line, fields));
+            }
         }
         return Ok(records);
     }

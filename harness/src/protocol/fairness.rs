@@ -40,6 +40,11 @@ impl<'a> Fairness<'a> {
         self.ratings.is_some()
     }
 
+    /// How many sums of predictions are held: groups of users x items.
+    pub(super) fn sums(&self) -> usize {
+        self.means.as_ref().map_or(0, GroupMeans::sums)
+    }
+
     /// Counts the scores of all items for one user, where they are ratings.
     pub(super) fn add_scores(&mut self, user: u32, scores: &[f32]) -> Result<()> {
         let Some(ratings) = &mut self.ratings else { return Ok(()) };

@@ -17,6 +17,8 @@ use std::sync::atomic::AtomicU64;
 const SCORES: usize = 1 << 20;
 /// Blocks for each thread whose sums are held at a time. Threads wait for each other after these, so not too few.
 const HELD: usize = 16;
+/// Sums held at a time by one thread: 32 MB, unless those of one block are more.
+const SUMS: usize = 1 << 22;
 
 /// Figures of the lists, then those of fairness.
 pub(super) fn figures(model: &dyn Model, data: &Dataset, fold: &Fold, eval: &Eval, run: &Run) -> Result<Vec<Figure>> {
@@ -33,7 +35,8 @@ pub(super) fn figures(model: &dyn Model, data: &Dataset, fold: &Fold, eval: &Eva
     let pass = Pass { model, fold, eval, tested: &tested, none: fairness.clone(), shown: &shown, run };
     let mut values = Vec::new();
     let blocks: Vec<&[u32]> = users.chunks((SCORES / items.max(1)).clamp(1, 64)).collect();
-    for blocks in blocks.chunks(HELD * run.threads()) {
+    let held = (SUMS / fairness.sums().max(1)).clamp(1, HELD);
+    for blocks in blocks.chunks(held * run.threads()) {
         let parts: Vec<Result<Part<'_>>> = run.install(|| blocks.par_iter().map(|users| pass.measure(users)).collect());
         for part in parts {
             // In the order of the users: of several failures the first one counts, and sums are rounded alike,

@@ -60,7 +60,7 @@ pub(super) fn choose(rule: &Choose, settings: &[Setting], found: &[SettingSummar
         let mut left: Vec<(f64, f64, &SettingSummary)> = Vec::new();
         for s in members.into_iter().filter(whole) {
             let known = error(s).or((rule.within.is_none() && rule.by != By::Rmse).then_some(f64::INFINITY));
-            left.extend(s.mean(metric(rule.by)).zip(known).map(|(by, error)| (by, error, s)));
+            left.extend(s.mean(rule.by.metric()).zip(known).map(|(by, error)| (by, error, s)));
         }
         let lowest =
             left.iter().map(|l| l.1).min_by(f64::total_cmp).ok_or("no setting has all figures in all cells")?;
@@ -80,17 +80,6 @@ pub(super) fn choose(rule: &Choose, settings: &[Setting], found: &[SettingSummar
         }
     });
     Choice { rule: rule.clone(), groups: chosen.collect() }
-}
-
-/// The figure that is made small.
-pub(super) fn metric(by: By) -> &'static str {
-    match by {
-        By::Dee => "dee",
-        By::Val => "val",
-        By::Ugf => "ugf",
-        By::Cvs => "cvs",
-        By::Rmse => VALIDATION_RMSE,
-    }
 }
 
 #[cfg(test)]

@@ -1,10 +1,10 @@
 //! The tables of fairness: all settings beside their accuracy, and those that were chosen.
 
-use super::choice::{self, Choice};
+use super::choice::Choice;
 use super::columns::{Column, Rows, column, metric_table, number, present};
 use super::summary::{SettingSummary, Summary};
 use crate::experiment::Choose;
-use crate::protocol::{VALIDATION_RMSE, metric_name};
+use crate::protocol::VALIDATION_RMSE;
 use comfy_table::Cell;
 use std::fmt::Write;
 
@@ -47,13 +47,17 @@ pub(super) fn fairness_table(summary: &Summary) -> Option<Rows> {
 /// What stands above and below the table of fairness.
 pub(super) fn fairness_words(summary: &Summary) -> [String; 2] {
     let sides: Vec<&str> = summary.protected.iter().flatten().map(String::as_str).collect();
-    let has =
-        |of_list: bool| present(summary, &FAIRNESS).iter().any(|(_, c)| c.metric != "rmse" && c.of_list == of_list);
-    let of_list = metric_name("dee", Some(summary.eval.k[0]));
+    let columns = present(summary, &FAIRNESS);
+    let names = |which: fn(&Column) -> bool| -> String {
+        let names: Vec<&str> = columns.iter().filter(|(_, c)| which(c)).map(|(name, _)| name.as_str()).collect();
+        names.join(", ")
+    };
+    let counted = names(|c| matches!(c.metric, "dee" | "ugf" | "cvs") && !c.of_list);
+    let of_lists = names(|c| c.of_list);
     let parts = [
         (summary.settings.iter().any(|s| s.pareto), "P on the Pareto front of rmse and dee".into()),
-        (has(false), format!("dee, ugf, cvs of predictions above {}", summary.data.scale.like_above)),
-        (has(true), format!("{of_list} of lists")),
+        (!counted.is_empty(), format!("{counted} of predictions above {}", summary.data.scale.like_above)),
+        (!of_lists.is_empty(), format!("{of_lists} of lists")),
     ];
     let below: Vec<String> = parts.into_iter().filter(|part| part.0).map(|part| part.1).collect();
     [format!("fairness between the groups of {}", sides.join(" x ")), below.join("; ")]
@@ -89,9 +93,5 @@ pub(super) fn choice_words(rule: &Choose) -> String {
             rule.reference.as_ref().map_or_else(|| "the lowest of its group".into(), |r| format!("that of {r}"));
         format!(" with a validation-rmse of at most {} times {reference}", within.rmse)
     });
-    format!(
-        "chosen over {}: the smallest {}{within}; test rows took no part",
-        rule.over.join(", "),
-        choice::metric(rule.by)
-    )
+    format!("chosen over {}: the smallest {}{within}; test rows took no part", rule.over.join(", "), rule.by.metric())
 }

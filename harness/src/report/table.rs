@@ -59,8 +59,13 @@ fn report(summary: &Summary, width: Option<u16>) -> String {
     }
     if let Some(choice) = &summary.choice {
         let (table, without) = choice_table(summary, choice);
-        let (table, dropped) = fitted(table, width);
-        let _ = write!(out, "\n{}\n{table}\n{without}{}", choice_words(&choice.rule), left_out(&dropped));
+        let _ = writeln!(out, "\n{}", choice_words(&choice.rule));
+        // A header alone says nothing.
+        if table.len() > 1 {
+            let (table, dropped) = fitted(table, width);
+            let _ = write!(out, "{table}\n{}", left_out(&dropped));
+        }
+        out.push_str(&without);
     }
     for warning in &summary.warnings {
         let _ = writeln!(out, "warn    {}", printable(warning));
@@ -143,7 +148,7 @@ fn gap_table(summary: &Summary, k: usize) -> Option<Rows> {
             match groups.as_slice() {
                 [(low, worst), .., (high, _)] => {
                     shown = true;
-                    row.extend([number(format!("{:.4}", high - low)), Cell::new(worst)]);
+                    row.extend([number(format!("{:.4}", high - low)), Cell::new(printable(worst))]);
                 }
                 _ => row.extend([number("-".into()), Cell::new("-")]),
             }
