@@ -3,33 +3,20 @@
 //! The time of a sweep is that between two reports of progress, so biases, start vectors and threads are not in it.
 
 use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput};
-use evenhand_benches::{LARGE, SEED, SMALL, criterion, factors, ratings};
-use evenhand_core::{Interactions, Observer, Recommender, Run, Training};
-use evenhand_plugins::als::{Als, FeedbackKind, Precision, Solver, half_step};
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use evenhand_benches::{LARGE, SEED, SMALL, criterion, factors, ratings, steps};
+use evenhand_core::{Interactions, Recommender, Run, Training};
+use evenhand_plugins::als::{Als, FeedbackKind, Solver, half_step};
+use evenhand_plugins::precision::Precision;
+use std::time::Duration;
 
 const RANK: usize = 64;
 
-/// When progress was reported: before every sweep, and after the last one.
-#[derive(Default)]
-struct Clock(Mutex<Vec<Instant>>);
-
-impl Observer for Clock {
-    fn progress(&self, _: usize, _: usize) {
-        self.0.lock().expect("no panic while locked").push(Instant::now());
-    }
-}
-
 /// The time of some sweeps.
 fn sweeps(als: &Als, data: &Interactions, count: usize) -> Duration {
-    let clock = Arc::new(Clock::default());
-    let run = Run::new(SEED).with_observer(clock.clone());
     let als = Als { iterations: count, ..als.clone() };
-    als.fit(&Training::new(data), &run).expect("these data can be fitted");
-    let reports = clock.0.lock().expect("no panic while locked");
-    assert_eq!(reports.len(), count + 1, "one report before every sweep, one at the end");
-    reports[count] - reports[0]
+    steps(count, |run| {
+        als.fit(&Training::new(data), run).expect("these data can be fitted");
+    })
 }
 
 fn als(c: &mut Criterion) {

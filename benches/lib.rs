@@ -7,13 +7,15 @@
 //! ```
 
 use criterion::Criterion;
-use evenhand_core::{Interactions, Rows, Streams};
+use evenhand_core::{Dataset, Groups, Interactions, Observer, Rows, Run, Scale, Streams};
 use nalgebra::DMatrix;
 use rand::RngExt;
 use rand::seq::SliceRandom;
 use rand_distr::{Distribution, StandardNormal};
 use std::fmt;
+use std::sync::{Arc, Mutex};
 use std::thread::available_parallelism;
+use std::time::{Duration, Instant};
 
 /// The seed of all data and of all runs.
 pub const SEED: u64 = 42;
@@ -33,6 +35,9 @@ pub struct Size {
 pub const SMALL: Size = Size { users: 943, items: 1682, ratings: 100_000 };
 /// As large as MovieLens 1M.
 pub const LARGE: Size = Size { users: 6040, items: 3700, ratings: 1_000_000 };
+
+/// As large as MovieLens 1M with all its ids.
+pub const MOVIELENS_1M: Size = Size { users: 6040, items: 3952, ratings: 1_000_209 };
 
 /// As ids of benches show it: `943x1682x100000`.
 impl fmt::Display for Size {
@@ -68,6 +73,39 @@ pub fn ratings(size: Size) -> Interactions {
         }
     }
     Interactions::new(size.users, size.items, &rows).expect("all indices are in range")
+}
+
+/// Five-star ratings with the shares of MovieLens in two groups: 71 and 29 % of the users, 9 and 13 % of the items.
+pub fn grouped(size: Size) -> Dataset {
+    let groups = |entities: usize, cuts: [usize; 3]| {
+        let lists = [("M", cuts[0]..cuts[1]), ("F", cuts[1]..cuts[2])];
+        let lists = lists.into_iter().map(|(label, range)| (label.to_string(), range.map(|e| e as u32).collect()));
+        vec![Groups::new("group", entities, lists.collect()).expect("members are in range")]
+    };
+    let mut data = Dataset::new("bench", ratings(size), Scale::FIVE_STARS);
+    data.user_groups = groups(size.users, [0, size.users * 71 / 100, size.users]);
+    data.item_groups = groups(size.items, [0, size.items * 9 / 100, size.items * 22 / 100]);
+    data
+}
+
+/// The time that `work` takes for `count` steps, of which each is reported before it begins, and the end after the last:
+/// what is done before the first report is not in it.
+pub fn steps(count: usize, work: impl FnOnce(&Run)) -> Duration {
+    let clock = Arc::new(Clock::default());
+    work(&Run::new(SEED).with_observer(clock.clone()));
+    let reports = clock.0.lock().expect("no panic while locked");
+    assert_eq!(reports.len(), count + 1, "one report before every step, one at the end");
+    reports[count] - reports[0]
+}
+
+/// When progress was reported.
+#[derive(Default)]
+struct Clock(Mutex<Vec<Instant>>);
+
+impl Observer for Clock {
+    fn progress(&self, _: usize, _: usize) {
+        self.0.lock().expect("no panic while locked").push(Instant::now());
+    }
 }
 
 /// Normal factors of `count` entities, scaled so that scores have a variance of 1 at any rank.

@@ -25,7 +25,7 @@
 
 use crate::grouping::{Grouping, gaps, sign};
 use evenhand_core::fairness::{Observed, Streamed};
-use evenhand_core::{FairnessData, FairnessLoss, Interactions, Result, Run, plugin};
+use evenhand_core::{FairnessData, FairnessLoss, Interactions, Result, plugin};
 use nalgebra::DMatrix;
 
 plugin! {
@@ -78,17 +78,6 @@ enum Per {
 
 macro_rules! losses { ($($ty:ident = $per:ident $measure:ident;)*) => { $(
     impl FairnessLoss for $ty {
-        fn evaluate(
-            &self,
-            scores: &DMatrix<f64>,
-            data: &FairnessData<'_>,
-            gradient: &mut DMatrix<f64>,
-            run: &Run,
-        ) -> Result<f64> {
-            run.check()?;
-            form(Per::$per, Measure::$measure, data)?.evaluate(scores, data, gradient)
-        }
-
         fn streamed<'a>(&'a self, data: &FairnessData<'a>) -> Result<Option<Streamed<'a>>> {
             form(Per::$per, Measure::$measure, data).map(Some)
         }
@@ -213,7 +202,7 @@ impl<'a> SidedRows<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use evenhand_core::{Groups, Rows};
+    use evenhand_core::{Groups, Rows, Run};
 
     /// Users 0 and 1 in one group, 2 in the other, 3 in none. Item 0 is rated by both, item 1 by the first group
     /// alone, item 2 by user 3 and user 2.

@@ -2,12 +2,12 @@
 //!
 //! With the prediction `y = squash(z)` and a [`Pointwise`] function f of core:
 //! `term = f(y)` and `pull = f'(y) squash'(z)`. In double precision both are those of core; in single precision
-//! exponentials are polynomials good to about 1e-7 of their largest value, and skipped where a whole group of cells lies outside the [`BAND`].
+//! exponentials are polynomials good to about 1e-7 of their largest value, and skipped where a whole group of cells
+//! lies outside the [`BAND`].
 
 use crate::linear::{LANES, Real};
 use crate::squash::Squash;
-use evenhand_core::fairness::{BAND, CellSums, Pointwise, Streamed, Tail};
-use evenhand_core::{FairnessData, FairnessLoss, Result, Run, Scale};
+use evenhand_core::fairness::{BAND, Pointwise, Tail};
 use pulp::Simd;
 
 /// What is computed from a raw product.
@@ -27,33 +27,6 @@ impl Cell {
     pub(crate) fn pull(&self, z: f64) -> f64 {
         self.of.slope(self.squash.value(z)) * self.squash.slope(z)
     }
-}
-
-/// The streamed form of a loss, if it has one, with a class for everyone.
-///
-/// # Errors
-/// Those of the loss about its data, and of [`Streamed::check`].
-pub(crate) fn streamed<'a>(loss: &'a dyn FairnessLoss, data: &FairnessData<'a>) -> Result<Option<Streamed<'a>>> {
-    let form = loss.streamed(data)?;
-    if let Some(form) = &form {
-        form.check(data)?;
-    }
-    Ok(form)
-}
-
-/// Says so where a loss counts predictions above a threshold that no rating passes, or every one.
-///
-/// # Errors
-/// Those of the loss about its data.
-pub(crate) fn doubt_threshold(loss: &dyn FairnessLoss, data: &FairnessData<'_>, scale: Scale, run: &Run) -> Result<()> {
-    if let Some(Streamed::Cells(CellSums { of: Pointwise::Exceedance(e), .. })) = streamed(loss, data)?
-        && !(f64::from(scale.low)..f64::from(scale.high)).contains(&e.tau)
-    {
-        let (name, Scale { low, high, .. }) = (loss.name(), scale);
-        let what = format!("fairness loss `{name}`: threshold {} lies outside of the ratings, {low} to {high}", e.tau);
-        run.observer().note(&format!("{what}: all or none are above it, and the loss may do nothing"));
-    }
-    Ok(())
 }
 
 /// Cells that are skipped together: as many on every processor, or bits would differ.

@@ -12,8 +12,7 @@ pub use crate::rates::Variant;
 use crate::grouping::Grouping;
 use crate::rates::Rates;
 use evenhand_core::fairness::Streamed;
-use evenhand_core::{FairnessData, FairnessLoss, Result, Run, plugin};
-use nalgebra::DMatrix;
+use evenhand_core::{FairnessData, FairnessLoss, Result, plugin};
 
 plugin! {
     /// Every group of items is recommended at the same rate.
@@ -31,29 +30,12 @@ plugin! {
     }
 }
 
-impl ItemGroup {
-    fn form<'a>(&self, data: &FairnessData<'a>) -> Result<Streamed<'a>> {
+impl FairnessLoss for ItemGroup {
+    fn streamed<'a>(&'a self, data: &FairnessData<'a>) -> Result<Option<Streamed<'a>>> {
         let &Self { variant, bandwidth, delta, threshold } = self;
         let (users, items) = (Grouping::everyone(data.train.users()), Grouping::of(data.grouped_items()?));
         let tau = threshold.unwrap_or(f64::from(data.like_above));
-        Ok(Rates { variant, bandwidth, delta, tau }.over(users, items))
-    }
-}
-
-impl FairnessLoss for ItemGroup {
-    fn evaluate(
-        &self,
-        scores: &DMatrix<f64>,
-        data: &FairnessData<'_>,
-        gradient: &mut DMatrix<f64>,
-        run: &Run,
-    ) -> Result<f64> {
-        run.check()?;
-        self.form(data)?.evaluate(scores, data, gradient)
-    }
-
-    fn streamed<'a>(&'a self, data: &FairnessData<'a>) -> Result<Option<Streamed<'a>>> {
-        self.form(data).map(Some)
+        Ok(Some(Rates { variant, bandwidth, delta, tau }.over(users, items)))
     }
 
     fn surrogate(&self) -> bool {

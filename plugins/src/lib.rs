@@ -3,8 +3,8 @@
 
 mod adam;
 mod cells;
-mod dense_loss;
 mod early_stop;
+mod fairness_term;
 mod grouping;
 mod linear;
 mod product;
@@ -19,6 +19,7 @@ pub mod equal_experience;
 pub mod item_group;
 pub mod mf;
 pub mod popularity;
+pub mod precision;
 pub mod random;
 pub mod squash;
 pub mod user_group;

@@ -27,7 +27,7 @@
 
 use crate::grouping::{Grouping, gaps, pairs, sign};
 use evenhand_core::fairness::{CellSums, Classes, Pointwise, Streamed};
-use evenhand_core::{FairnessData, FairnessLoss, Interactions, Result, Run, plugin};
+use evenhand_core::{FairnessData, FairnessLoss, Interactions, Result, plugin};
 use nalgebra::DMatrix;
 
 plugin! {
@@ -39,8 +39,8 @@ plugin! {
     }
 }
 
-impl Value {
-    fn form<'a>(&self, data: &FairnessData<'a>) -> Result<Streamed<'a>> {
+impl FairnessLoss for Value {
+    fn streamed<'a>(&'a self, data: &FairnessData<'a>) -> Result<Option<Streamed<'a>>> {
         let Grouping { classes, groups, sizes } = Grouping::sides(data.grouped_users()?);
         let train = data.train;
         let ratings = mean_ratings(train, &classes, &groups, sizes.len());
@@ -72,7 +72,13 @@ impl Value {
             (value, table)
         };
         let items = Classes::each(train.items());
-        Ok(Streamed::Cells(CellSums { users: classes, items, of: Pointwise::Score, outer: Box::new(outer) }))
+        let outer = Box::new(outer);
+        Ok(Some(Streamed::Cells(CellSums { users: classes, items, of: Pointwise::Score, outer })))
+    }
+
+    fn mean_over_items(&self) -> bool {
+        // The part of the items that is rated differs from one part of them to another.
+        !self.rated_items
     }
 }
 
@@ -89,32 +95,10 @@ fn mean_ratings(train: &Interactions, classes: &Classes, groups: &[&[u32]], coun
     sums.zip_map(&counts, |sum: f64, count: f64| sum / (count + 1e-8))
 }
 
-impl FairnessLoss for Value {
-    fn evaluate(
-        &self,
-        scores: &DMatrix<f64>,
-        data: &FairnessData<'_>,
-        gradient: &mut DMatrix<f64>,
-        run: &Run,
-    ) -> Result<f64> {
-        run.check()?;
-        self.form(data)?.evaluate(scores, data, gradient)
-    }
-
-    fn streamed<'a>(&'a self, data: &FairnessData<'a>) -> Result<Option<Streamed<'a>>> {
-        self.form(data).map(Some)
-    }
-
-    fn mean_over_items(&self) -> bool {
-        // The part of the items that is rated differs from one part of them to another.
-        !self.rated_items
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use evenhand_core::{Groups, Rows};
+    use evenhand_core::{Groups, Rows, Run};
 
     /// Users 0 and 1 are one group, user 2 the other. Item 0 is rated 4 by user 0, 1 by user 2; item 1 by nobody.
     #[test]

@@ -4,7 +4,8 @@ mod golden;
 
 use evenhand_core::dense::Reference;
 use evenhand_core::{Dense, Interactions, Rows, Run};
-use evenhand_plugins::als::{Als, FeedbackKind, Precision, Solver, Weighting, half_step};
+use evenhand_plugins::als::{Als, FeedbackKind, Solver, Weighting, half_step};
+use evenhand_plugins::precision::Precision;
 use golden::{File, System, Tolerance};
 use nalgebra::DMatrix;
 use serde::Deserialize;

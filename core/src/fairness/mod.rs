@@ -1,7 +1,8 @@
 //! Fairness losses: a number that training makes small, and its gradient with respect to the predictions.
 //!
 //! Every loss has the dense form [`FairnessLoss::evaluate`], which sees all predictions at once. A loss that depends on
-//! them through a few sums only says so in [`FairnessLoss::streamed`]; training then never holds a users x items matrix.
+//! them through a few numbers says so in [`FairnessLoss::streamed`], from which the dense form follows; training then
+//! never holds a users x items matrix.
 
 mod pointwise;
 mod streamed;
@@ -76,20 +77,26 @@ fn usable<'a>(of: &'static str, groups: Option<&'a Groups>, entities: usize) -> 
 
 /// A differentiable measure of unfairness.
 ///
-/// An author implements [`Self::evaluate`] and is done. The other methods make training faster or checks stricter.
+/// An author implements [`Self::evaluate`], or [`Self::streamed`] where the loss depends on few numbers, and is done. The
+/// other methods make checks stricter or training faster.
 pub trait FairnessLoss: Recipe {
     /// Value of the loss at `scores` (items x users, all users in order); `gradient`, of the same shape, becomes its
-    /// derivative with respect to every score.
+    /// derivative with respect to every score. By default those of the streamed form.
     ///
     /// # Errors
-    /// An empty group where the loss needs a member, named; [`crate::Error::Shape`] for sizes that differ.
+    /// An empty group where the loss needs a member, named; [`Error::Shape`] for sizes that differ;
+    /// [`Error::Unsupported`] for a loss that implements neither form; [`Error::Cancelled`].
     fn evaluate(
         &self,
         scores: &DMatrix<f64>,
         data: &FairnessData<'_>,
         gradient: &mut DMatrix<f64>,
         run: &Run,
-    ) -> Result<f64>;
+    ) -> Result<f64> {
+        run.check()?;
+        let neither = || Error::Unsupported { plugin: self.name().into(), operation: "a dense or a streamed form" };
+        self.streamed(data)?.ok_or_else(neither)?.evaluate(scores, data, gradient)
+    }
 
     /// The same loss as a function of few numbers, for training without a users x items matrix. Checks `data` once for
     /// all steps. `None`: the loss has the dense form only.

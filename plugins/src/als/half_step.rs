@@ -6,8 +6,9 @@
 //!
 //! L_e is lambda, or lambda times the number of ratings (implicit: of ratings above 0).
 
-use super::{Als, FeedbackKind, Precision, Solver, Weighting};
+use super::{Als, FeedbackKind, Solver, Weighting};
 use crate::linear::{LANES, Real, add_gram, add_ranks, add_rows, axpy, cholesky, dot, padded, rescale, solve};
+use crate::precision::Precision;
 use evenhand_core::{Compressed, Error, Result, Run};
 use nalgebra::DMatrix;
 use pulp::{Simd, WithSimd};

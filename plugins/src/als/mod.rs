@@ -16,6 +16,7 @@ mod half_step;
 mod tests;
 
 use crate::linear::Real;
+use crate::precision::Precision;
 use evenhand_core::{
     Compressed, Error, Factors, Interactions, Model, Output, Params, Recommender, Result, Run, Training,
 };
@@ -50,16 +51,6 @@ choice! {
         Cholesky = "cholesky",
         /// By a few steps of conjugate gradients from the earlier value.
         Cg = "cg",
-    }
-}
-
-choice! {
-    /// Precision of factors and sums while fitting.
-    pub enum Precision {
-        /// Single.
-        F32 = "f32",
-        /// Double.
-        F64 = "f64",
     }
 }
 

@@ -10,7 +10,7 @@
 use super::ratings::Ratings;
 use super::sparse::Errors;
 use crate::cells::{Cell, Smooth};
-use crate::dense_loss::DenseLoss;
+use crate::fairness_term::DenseLoss;
 use crate::linear::{LANES, padded};
 use crate::product::{MultiplyRows, Onto, Panels, ROWS, STRIP, Stored, multiply};
 use crate::squash::Squash;

@@ -24,8 +24,8 @@ mod sparse;
 #[cfg(test)]
 mod tests;
 
-use crate::als::Precision;
 use crate::cells::Smooth;
+use crate::precision::Precision;
 use crate::squash::Shape;
 use evenhand_core::{Error, FairnessLoss, Model, Nested, Params, Recommender, Result, Run, Training};
 use evenhand_core::{choice, plugin};

@@ -4,8 +4,8 @@ use super::Mf;
 use super::objective::{Evaluator, Objective, Terms};
 use super::parameters::Parameters;
 use crate::adam::Adam;
-use crate::als::Precision;
 use crate::cells::Smooth;
+use crate::precision::Precision;
 use evenhand_core::{Error, Interactions, Params, Result, Run};
 use nalgebra::DMatrix;
 

@@ -24,9 +24,10 @@ mod tiles;
 pub use descent::{descend, gradient};
 pub use objective::{Objective, Terms};
 
-use crate::als::Precision;
-use crate::cells::{Smooth, doubt_threshold};
+use crate::cells::Smooth;
 use crate::early_stop::{HeldOut, Patience};
+use crate::fairness_term::doubt_threshold;
+use crate::precision::Precision;
 use crate::squash::{Shape, Squash, Squashed};
 use descent::Descent;
 use evenhand_core::{

@@ -2,8 +2,8 @@
 
 use crate::golden::File;
 use evenhand_core::{Dataset, FairnessData, Groups, Interactions, Nested, Rows, Run, Scale, Training};
-use evenhand_plugins::als::Precision;
 use evenhand_plugins::autoencoder::{Autoencoder, Layer, Missing, Step, step};
+use evenhand_plugins::precision::Precision;
 use nalgebra::{DMatrix, DVector};
 use serde::Deserialize;
 use serde_json::json;

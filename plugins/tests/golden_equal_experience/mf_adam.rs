@@ -2,9 +2,9 @@
 
 use crate::golden::File;
 use evenhand_core::{Error, FairnessData, FairnessLoss, Groups, Interactions, Rows, Run};
-use evenhand_plugins::als::Precision;
 use evenhand_plugins::equal_experience::{EqualExperience, Variant};
 use evenhand_plugins::mf::{Objective, descend, gradient};
+use evenhand_plugins::precision::Precision;
 use evenhand_plugins::squash::Squash;
 use evenhand_plugins::{item_group::ItemGroup, user_group::UserGroup, value::Value};
 use nalgebra::DMatrix;

@@ -120,3 +120,19 @@ fn each_flaw_fails_its_check() {
     assert_eq!(checked(Descriptor::<dyn FairnessLoss>::of::<Streaming>()), ["streamed"]);
     assert_eq!(checked(Descriptor::<dyn FairnessLoss>::of::<Averaged>()), ["mean-over-items"]);
 }
+
+plugin! {
+    /// Has no form at all.
+    struct Formless: FairnessLoss = "formless" {}
+}
+
+impl FairnessLoss for Formless {}
+
+#[test]
+fn a_loss_without_any_form_says_so() {
+    let descriptor = Descriptor::<dyn FairnessLoss>::of::<Formless>();
+    let outcomes = fairness_loss(&descriptor);
+    let told = "`formless` does not support a dense or a streamed form";
+    assert!(outcomes.iter().any(|o| o.to_string().contains(told)));
+    assert!(failed(&outcomes).contains(&"gradient"));
+}

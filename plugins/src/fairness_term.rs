@@ -1,8 +1,37 @@
-//! Fairness losses in dense form, from the trainer's side: the items it is evaluated on at a time, and the matrices.
+//! Fairness losses from the trainer's side: the form in which they are computed, a doubt about their threshold, and for
+//! the dense form the items it is evaluated on at a time, and the matrices.
 
-use evenhand_core::{Error, FairnessData, FairnessLoss, Interactions, Result, Rows, Run};
+use evenhand_core::fairness::{CellSums, Pointwise, Streamed};
+use evenhand_core::{Error, FairnessData, FairnessLoss, Interactions, Result, Rows, Run, Scale};
 use nalgebra::DMatrix;
 use std::ops::Range;
+
+/// The streamed form of a loss, if it has one, with a class for everyone.
+///
+/// # Errors
+/// Those of the loss about its data, and of [`Streamed::check`].
+pub(crate) fn streamed<'a>(loss: &'a dyn FairnessLoss, data: &FairnessData<'a>) -> Result<Option<Streamed<'a>>> {
+    let form = loss.streamed(data)?;
+    if let Some(form) = &form {
+        form.check(data)?;
+    }
+    Ok(form)
+}
+
+/// Says so where a loss counts predictions above a threshold that no rating passes, or every one.
+///
+/// # Errors
+/// Those of the loss about its data.
+pub(crate) fn doubt_threshold(loss: &dyn FairnessLoss, data: &FairnessData<'_>, scale: Scale, run: &Run) -> Result<()> {
+    if let Some(Streamed::Cells(CellSums { of: Pointwise::Exceedance(e), .. })) = streamed(loss, data)?
+        && !(f64::from(scale.low)..f64::from(scale.high)).contains(&e.tau)
+    {
+        let (name, Scale { low, high, .. }) = (loss.name(), scale);
+        let what = format!("fairness loss `{name}`: threshold {} lies outside of the ratings, {low} to {high}", e.tau);
+        run.observer().note(&format!("{what}: all or none are above it, and the loss may do nothing"));
+    }
+    Ok(())
+}
 
 /// What a loss in dense form is evaluated with.
 pub(crate) struct DenseLoss<'a> {
