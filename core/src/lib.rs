@@ -6,7 +6,7 @@
 //! | --- | --- | --- |
 //! | [`Recommender`] | [`Training`] rows | a [`Model`]: scores of all items for some users |
 //! | [`FairnessLoss`] | predictions and [`Groups`] | a value and its gradient |
-//! | [`Policy`] | a model | [`Slates`] with propensities |
+//! | [`Policy`] | a model | [`Slates`], and how likely it was to show them |
 //! | [`Simulator`] | a seed | an [`Environment`]: a [`Dataset`], or answers to actions |
 //! | [`GroupRegressor`] | a [`GroupTable`] | predictions per group, batch or online |
 //!
@@ -32,6 +32,7 @@ pub mod snapshot;
 mod data;
 mod error;
 mod group;
+mod history;
 mod interactions;
 mod model;
 mod nested;
@@ -47,16 +48,17 @@ pub use dense::{Dense, TopK};
 pub use error::{Error, Result, Source, nearest};
 pub use fairness::{FairnessData, FairnessLoss};
 pub use group::{GroupPredictor, GroupRegressor, GroupTable, OnlineRegressor};
+pub use history::{History, Repeats};
 pub use interactions::{Compressed, Duplicates, Interactions, Rows};
-pub use model::{Factors, Feedback, Model, Observation, Output};
+pub use model::{Factors, Feedback, Model, Observation, Output, top_k_by};
 pub use nested::Nested;
 pub use params::{Field, Params, Recipe};
-pub use policy::{Acting, Policy, Slates, World};
+pub use policy::{Acting, Policy, Propensities, Slates, World};
 pub use recommender::{Recommender, Training};
 pub use registry::{Descriptor, Kinded, Origin, Registry};
 pub use rng::{Rng, Streams};
 pub use run::{Observer, Run, Silent};
-pub use simulator::{Audit, Environment, Simulator};
+pub use simulator::{Audit, Environment, Requests, Simulator, Stage};
 
 /// What the macros need; not part of the interface.
 #[doc(hidden)]

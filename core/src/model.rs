@@ -30,8 +30,38 @@ pub struct Observation {
 /// What an agent may learn from: its own actions and their returns, in order.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Feedback {
+    /// Number of users there are by now; never fewer than before.
+    pub users: usize,
+    /// Number of items there are by now; never fewer than before.
+    pub items: usize,
     /// The observations in the order in which they were made.
     pub rows: Vec<Observation>,
+}
+
+impl Feedback {
+    /// Checks the observations for a learner that has seen `users` users and `items` items.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for fewer of them or an index out of range, [`Error::Unusable`] for a value that is not finite.
+    pub fn check(&self, users: usize, items: usize) -> Result<()> {
+        for (what, then, now) in [("users by now", users, self.users), ("items by now", items, self.items)] {
+            if now < then {
+                return Err(Error::shape(what, format!("at least {then}"), now));
+            }
+        }
+        for Observation { user, item, value } in &self.rows {
+            for (what, index, bound) in [("user index", *user, self.users), ("item index", *item, self.items)] {
+                if index as usize >= bound {
+                    return Err(Error::shape(what, format!("below {bound}"), index));
+                }
+            }
+            if !value.is_finite() {
+                let text = format!("value of user {user}, item {item} is {value}, expected a finite number");
+                return Err(Error::Unusable(text));
+            }
+        }
+        Ok(())
+    }
 }
 
 /// A fitted recommender.
@@ -87,29 +117,8 @@ pub trait Model: erased_serde::Serialize + Any + Send + Sync {
     /// [`Error::Shape`] for a user out of range or a `seen` of another shape, [`Error::Diverged`] for a score that is
     /// not finite.
     fn top_k(&self, users: &[u32], seen: Option<&Interactions>, k: usize, run: &Run) -> Result<TopK> {
-        const BATCH: usize = 64;
         check_seen(self.users(), self.items(), users, seen)?;
-        let k = k.min(self.items());
-        let mut top = TopK::new(users.len(), k);
-        if k == 0 {
-            return Ok(top);
-        }
-        let batches: Vec<_> = top.chunks_mut(BATCH).into_iter().zip(users.chunks(BATCH)).collect();
-        let select = |(mut rows, users): (TopKRows<'_>, &[u32])| {
-            let mut scores = DMatrix::zeros(0, 0);
-            let mut best = Best::new(k);
-            self.score(users, &mut scores, run)?;
-            for (b, &user) in users.iter().enumerate() {
-                let seen = seen.map_or(&[][..], |s| s.by_user().partners(user as usize));
-                offer_unseen(scores.column(b).as_slice(), seen, &mut best)?;
-                rows.set(b, &mut best);
-            }
-            Ok(())
-        };
-        let done: Vec<Result<()>> = run.install(|| batches.into_par_iter().map(select).collect());
-        // Of several failures the first user's counts, however the batches were scheduled.
-        done.into_iter().collect::<Result<()>>()?;
-        Ok(top)
+        top_k_by(self.items(), users, seen, k, run, |users, out| self.score(users, out, run))
     }
 
     /// The factors, if scores are products of user and item factors.
@@ -117,26 +126,75 @@ pub trait Model: erased_serde::Serialize + Any + Send + Sync {
         None
     }
 
-    /// Learns from fresh observations, in order.
+    /// Learns from fresh observations, in order. Users and items that are new join with what is known beforehand. Row n
+    /// of the observations draws from stream n below `run.streams`.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] unless the model learns online.
+    /// [`Error::Unsupported`] unless the model learns online; [`Error::Shape`] for fewer users or items than the model
+    /// has, or an index out of range.
     fn learn(&mut self, fresh: &Feedback, run: &Run) -> Result<()> {
         let _ = (fresh, run);
         Err(Error::Unsupported { plugin: self.kind().into(), operation: "learning from fresh observations" })
     }
 
-    /// Draws a model from the posterior.
+    /// Draws a model from the posterior: all items, and `users`. The other users of the result are as in the mean.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] unless the model has a posterior.
-    fn sample(&self, run: &Run) -> Result<Box<dyn Model>> {
-        let _ = run;
+    /// [`Error::Unsupported`] unless the model has a posterior; [`Error::Shape`] for a user out of range.
+    fn sample(&self, users: &[u32], run: &Run) -> Result<Box<dyn Model>> {
+        let _ = (users, run);
         Err(Error::Unsupported { plugin: self.kind().into(), operation: "drawing from a posterior" })
+    }
+
+    /// A model whose scores are the variances of this one's, as its posterior states them, for `users`. Scores of other
+    /// users are unspecified.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] unless the model states a variance; [`Error::Shape`] for a user out of range.
+    fn variances(&self, users: &[u32], run: &Run) -> Result<Box<dyn Model>> {
+        let _ = (users, run);
+        Err(Error::Unsupported { plugin: self.kind().into(), operation: "stating a variance" })
     }
 }
 
 erased_serde::serialize_trait_object!(Model);
+
+/// The `k` best of `items` items for some users by the scores that `score` writes, items x batch, for a batch of them:
+/// best first, ties to the lower item, without the items of the user in `seen`. Batches run in parallel.
+///
+/// # Errors
+/// Those of `score`; [`Error::Diverged`] for a score that is not finite. Of several failures the first user's counts.
+pub fn top_k_by(
+    items: usize,
+    users: &[u32],
+    seen: Option<&Interactions>,
+    k: usize,
+    run: &Run,
+    score: impl Fn(&[u32], &mut DMatrix<f32>) -> Result<()> + Sync,
+) -> Result<TopK> {
+    const BATCH: usize = 64;
+    let k = k.min(items);
+    let mut top = TopK::new(users.len(), k);
+    if k == 0 {
+        return Ok(top);
+    }
+    let batches: Vec<_> = top.chunks_mut(BATCH).into_iter().zip(users.chunks(BATCH)).collect();
+    let select = |(mut rows, users): (TopKRows<'_>, &[u32])| {
+        let mut scores = DMatrix::zeros(0, 0);
+        let mut best = Best::new(k);
+        score(users, &mut scores)?;
+        for (b, &user) in users.iter().enumerate() {
+            let seen = seen.map_or(&[][..], |s| s.by_user().partners(user as usize));
+            offer_unseen(scores.column(b).as_slice(), seen, &mut best)?;
+            rows.set(b, &mut best);
+        }
+        Ok(())
+    };
+    let done: Vec<Result<()>> = run.install(|| batches.into_par_iter().map(select).collect());
+    // In the order of the users, however the batches were scheduled.
+    done.into_iter().collect::<Result<()>>()?;
+    Ok(top)
+}
 
 /// Whether `users` and `seen` fit a model of that many users and items.
 fn check_seen(bound: usize, items: usize, users: &[u32], seen: Option<&Interactions>) -> Result<()> {

@@ -1,7 +1,7 @@
 //! Recommenders: from observed interactions to a fitted [`Model`].
 
 use crate::data::Protected;
-use crate::{Dataset, FairnessData, Groups, Interactions, Model, Recipe, Result, Run, Scale};
+use crate::{Dataset, FairnessData, Groups, Interactions, Model, Recipe, Repeats, Result, Run, Scale};
 
 /// What a recommender may learn from: the training rows, and what is known of users and items.
 #[derive(Clone, Copy, Debug)]
@@ -17,6 +17,9 @@ pub struct Training<'a> {
     pub protected: Protected<'a>,
     /// Meaning of the values.
     pub scale: Scale,
+    /// How often each pair was observed, where repeated pairs have been joined into their mean; otherwise every row of
+    /// `ratings` is one observation. Only for recommenders that ask for it: see [`Recommender::joins_repeats`].
+    pub repeats: Option<&'a Repeats>,
 }
 
 impl<'a> Training<'a> {
@@ -26,7 +29,7 @@ impl<'a> Training<'a> {
         let low = values.iter().copied().reduce(f32::min).unwrap_or(0.0);
         let high = values.iter().copied().reduce(f32::max).unwrap_or(0.0);
         let scale = Scale { low, high, like_above: low + (high - low) / 2.0 };
-        Self { ratings, user_groups: &[], item_groups: &[], protected: Protected::default(), scale }
+        Self { ratings, user_groups: &[], item_groups: &[], protected: Protected::default(), scale, repeats: None }
     }
 
     /// `ratings`, usually a part of those of `data`, with the groups and the scale of `data`.
@@ -37,6 +40,7 @@ impl<'a> Training<'a> {
             item_groups: &data.item_groups,
             protected: data.protected(),
             scale: data.scale,
+            repeats: None,
         }
     }
 
@@ -79,5 +83,16 @@ pub trait Recommender: Recipe {
     /// liked items from others; overridden only by baselines that are the same, or arbitrary, for everyone.
     fn personalised(&self) -> bool {
         true
+    }
+
+    /// Whether fitted models learn from fresh observations ([`Model::learn`]), starting from a fit of no rows.
+    fn online(&self) -> bool {
+        false
+    }
+
+    /// Whether [`Training::repeats`] is taken into account. Then a long history of repeated pairs takes as much room as
+    /// there are different pairs.
+    fn joins_repeats(&self) -> bool {
+        false
     }
 }
