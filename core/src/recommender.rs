@@ -44,6 +44,11 @@ impl<'a> Training<'a> {
         }
     }
 
+    /// The same with repeated rows joined.
+    pub fn with_repeats(self, repeats: Option<&'a Repeats>) -> Self {
+        Self { repeats, ..self }
+    }
+
     /// What a fairness loss may look at.
     pub fn fairness(&self) -> FairnessData<'a> {
         FairnessData {

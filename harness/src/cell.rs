@@ -1,9 +1,9 @@
-//! Cells: one recommender setting on one division of the data with one seed. The unit that is run, stored and resumed.
+//! Cells: one recommender setting on one division of the data, or one agent in its world, with one seed. The unit that is
+//! run, stored and resumed.
 
 use crate::compare::Place;
-use crate::experiment::Experiment;
-use crate::protocol::offline::Seconds;
-use crate::protocol::{Figure, offline};
+use crate::experiment::{Interactive, Offline};
+use crate::protocol::{Curve, Figure, Seconds, interactive, offline};
 use evenhand_core::{Dataset, Groups, Interactions};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
@@ -23,6 +23,12 @@ pub struct Outcome {
     pub cell: Json,
     /// The numbers.
     pub figures: Vec<Figure>,
+    /// The numbers of every period, of agents.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub curves: Vec<Curve>,
+    /// Wall-clock times of every period in seconds, of agents; no part of the result.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub times: Vec<Curve>,
     /// Wall-clock times of the run that found them.
     pub seconds: Seconds,
     /// The program that found them: see [`build`]. No part of the identity, or every new build would start anew.
@@ -46,10 +52,10 @@ pub fn build() -> Option<&'static str> {
     BUILD.get_or_init(read).as_deref()
 }
 
-/// All that decides a cell's result: the setting and fold of `place` in an experiment on the data of that digest. Threads,
-/// device and labels do not.
-pub fn identity(experiment: &Experiment, data: &str, place: Place) -> Json {
-    let setting = &experiment.settings[place.setting];
+/// All that decides the result of a recommender: the setting and fold of `place` on the data of that digest. Threads, device
+/// and labels do not.
+pub fn of_recommender(part: &Offline, data: &str, place: Place) -> Json {
+    let setting = &part.settings[place.setting];
     json!({
         "version": RESULT_VERSION,
         "protocol": offline::NAME,
@@ -57,11 +63,24 @@ pub fn identity(experiment: &Experiment, data: &str, place: Place) -> Json {
         "params": setting.params,
         "origins": setting.origins,
         "data": data,
-        "split": experiment.split,
-        "validation": experiment.validation,
-        "eval": experiment.eval,
+        "split": part.split,
+        "validation": part.validation,
+        "eval": part.eval,
         "seed": place.seed,
         "fold": place.fold,
+    })
+}
+
+/// All that decides the result of an agent.
+pub fn of_agent(part: &Interactive, place: Place) -> Json {
+    json!({
+        "version": RESULT_VERSION,
+        "protocol": interactive::NAME,
+        "simulator": part.world,
+        "origins": part.origins,
+        "options": part.options,
+        "agent": part.agents[place.setting].identity(),
+        "seed": place.seed,
     })
 }
 

@@ -80,7 +80,7 @@ Examples:
   evenhand compare --data ml-1m
   evenhand compare mine.toml --out results/mine --seeds 0..5
   evenhand compare mine.toml --set 'eval.k=[10,20]' --set run.als.params.factors=32
-  evenhand compare --json | jq '.settings[].figures[] | select(.metric == \"ndcg\")'
+  evenhand compare --json | jq '.offline.settings[].figures[] | select(.metric == \"ndcg\")'
 
 To begin an experiment of your own, copy DIR/experiment.effective.toml of a run with --out DIR.
 

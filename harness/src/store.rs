@@ -5,6 +5,8 @@
 //! DIR/cells/KEY.json              one finished cell each; a later run finds it by its key
 //! DIR/results.csv                 all numbers, one per row
 //! DIR/timings.csv                 how long each cell took; apart: equal seeds give equal results.csv byte for byte
+//! DIR/periods.csv                 all numbers of agents, a row for each seed and period, with times
+//! DIR/curves.csv                  mean and band over seeds of every number of agents and every period
 //! DIR/summary.json                means and deviations, failures, what was compared
 //! ```
 
@@ -115,8 +117,7 @@ fn new_file(folder: &Path) -> io::Result<tempfile::NamedTempFile> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::Figure;
-    use crate::protocol::offline::Seconds;
+    use crate::protocol::{Curve, Figure, Seconds};
 
     fn outcome() -> Outcome {
         let figure = Figure { metric: "ndcg".into(), k: Some(10), group: None, value: 0.1 + 0.2, n: 7 };
@@ -125,6 +126,8 @@ mod tests {
             key: "abc".into(),
             cell: serde_json::json!({ "seed": 1 }),
             figures: vec![figure],
+            curves: vec![Curve { metric: "mean-regret".into(), group: None, values: vec![None, Some(0.1)] }],
+            times: Vec::new(),
             seconds,
             build: Some("b".into()),
         }

@@ -55,10 +55,10 @@ fn without_arguments_the_embedded_experiment_runs() {
     let said = run(dir.path(), &[&["compare", "--json", "--quiet"], &set[..]].concat()).ends(0);
     let json = said.json();
     let names: Vec<&str> =
-        json["settings"].as_array().unwrap().iter().map(|s| s["recommender"].as_str().unwrap()).collect();
+        json["offline"]["settings"].as_array().unwrap().iter().map(|s| s["recommender"].as_str().unwrap()).collect();
     assert!(["random", "popularity", "als"].iter().all(|n| names.contains(n)), "{names:?}");
     assert_eq!((&json["overrides"][0], said.err.as_str()), (&"--seeds 0".into(), ""));
-    let als = json["settings"].as_array().unwrap().iter().find(|s| s["recommender"] == "als").unwrap();
+    let als = json["offline"]["settings"].as_array().unwrap().iter().find(|s| s["recommender"] == "als").unwrap();
     assert!(als["figures"].as_array().unwrap().iter().any(|f| f["metric"] == "rmse" && f["group"] == "gender=F"));
 }
 
@@ -68,7 +68,10 @@ fn own_data_is_compared_and_described() {
     let rows: String = (0..600).map(|n| format!("u{},i{},{}\n", n % 30, n * 7 % 41, n % 5 + 1)).collect();
     write(&dir, "mine.csv", format!("user,item,rating\n{rows}"));
     let said = run(dir.path(), &["compare", "--data", "mine.csv", "--seeds", "0..2", "--json", "-q"]).ends(0);
-    assert_eq!((&said.json()["data"]["users"], &said.json()["seeds"]), (&30.into(), &serde_json::json!([0, 1])));
+    assert_eq!(
+        (&said.json()["offline"]["data"]["users"], &said.json()["seeds"]),
+        (&30.into(), &serde_json::json!([0, 1]))
+    );
     let said = run(dir.path(), &["data", "describe", "mine.csv", "--json"]).ends(0);
     assert_eq!(said.json()["data"]["items"], 41);
     let said = run(dir.path(), &["data", "describe", "mine.csv"]).ends(0);
@@ -227,7 +230,7 @@ fn guesses_about_the_data_are_warnings() {
     let text = "no rating column among `grade`; every row counts 1; name it with data.columns.rating";
     assert!(said.json()["warnings"].as_array().unwrap().iter().any(|w| w == text) && said.err.contains(text));
     let said = run(dir.path(), &[&args[..], &["--set", "data.columns.rating=grade"]].concat()).ends(0);
-    assert!(!said.out.contains("every row counts 1") && said.json()["data"]["scale"]["high"] == 5.0);
+    assert!(!said.out.contains("every row counts 1") && said.json()["offline"]["data"]["scale"]["high"] == 5.0);
 }
 
 #[test]
@@ -256,12 +259,12 @@ fn settings_are_chosen_on_validation_rows() {
     let summary: serde_json::Value =
         serde_json::from_slice(&fs::read(dir.path().join("o/summary.json")).unwrap()).unwrap();
     let mean = |label: &str, metric: &str| {
-        let setting = summary["settings"].as_array().unwrap().iter().find(|s| s["label"] == label).unwrap();
+        let setting = summary["offline"]["settings"].as_array().unwrap().iter().find(|s| s["label"] == label).unwrap();
         let figures = setting["figures"].as_array().unwrap();
         figures.iter().find(|f| f["metric"] == metric && f["k"].is_null()).unwrap()["mean"].as_f64().unwrap()
     };
     // By the rule, from the means of the summary.
-    let group = &summary["choice"]["groups"][0];
+    let group = &summary["offline"]["choice"]["groups"][0];
     let among: Vec<&str> = group["among"].as_array().unwrap().iter().map(|l| l.as_str().unwrap()).collect();
     let lowest = among.iter().map(|l| mean(l, "validation-rmse")).fold(f64::INFINITY, f64::min);
     let within: Vec<&&str> = among.iter().filter(|l| mean(l, "validation-rmse") <= 1.05 * lowest).collect();
@@ -269,7 +272,7 @@ fn settings_are_chosen_on_validation_rows() {
     let best = within.iter().min_by(|a, b| mean(a, "dee").total_cmp(&mean(b, "dee"))).unwrap();
     assert_eq!(group["chosen"], ***best);
     let pareto = |s: &serde_json::Value| s["pareto"] == true;
-    assert!(summary["settings"].as_array().unwrap().iter().any(pareto));
+    assert!(summary["offline"]["settings"].as_array().unwrap().iter().any(pareto));
     let rows = fs::read_to_string(dir.path().join("o/results.csv")).unwrap();
     for part in [",dee,,,", ",dee-mean,,,", ",val,,,", ",ugf,,,", ",cvs,10,,", ",validation-rmse,,,"] {
         assert!(rows.contains(part), "{part}");

@@ -7,7 +7,7 @@ use crate::experiment::{Experiment, Overrides};
 use crate::failure::{End, Failure};
 use crate::interrupt;
 use crate::progress::Progress;
-use crate::report::{Summary, results_csv, terminal, timings_csv};
+use crate::report::{Summary, curves_csv, periods_csv, results_csv, terminal, timings_csv};
 use crate::store::Store;
 use std::path::Path;
 use std::time::Instant;
@@ -74,8 +74,16 @@ fn write(
     store.write(EFFECTIVE, experiment.effective.as_bytes())?;
     store.write(RESULTS, &results)?;
     store.write("timings.csv", &timings_csv(experiment, comparison))?;
+    let mut names = vec![RESULTS, "timings.csv"];
+    let periods = [("periods.csv", periods_csv(experiment, comparison)), ("curves.csv", curves_csv(summary))];
+    for (name, table) in periods {
+        let Some(table) = table else { continue };
+        store.write(name, &table)?;
+        names.push(name);
+    }
     store.write("summary.json", json_text(summary).as_bytes())?;
-    Ok(format!("results in {dir}: {RESULTS}, timings.csv, summary.json\n"))
+    names.push("summary.json");
+    Ok(format!("results in {dir}: {}\n", names.join(", ")))
 }
 
 /// Refuses to write the effective experiment over the experiment that was given, unless they say the same.

@@ -244,13 +244,14 @@ mod tests {
     #[test]
     fn settings_that_differ_in_what_is_chosen_over_are_of_one_group() {
         let choose = "[choose]\nover = ['lambda']\nby = 'dee'\nwithin = { rmse = 1.02 }\n";
-        let e = parse(&format!("{HEAD}{choose}{RUN}")).unwrap();
+        let whole = parse(&format!("{HEAD}{choose}{RUN}")).unwrap();
+        let e = whole.offline.unwrap();
         assert_eq!(e.validation, Some(0.2));
         let choose = e.choose.unwrap();
         assert_eq!((choose.by, choose.within, &choose.reference), (By::Dee, Some(Within { rmse: 1.02 }), &None));
         let same = |a: usize, b: usize| choose.same_group(&e.settings[a], &e.settings[b]);
         assert!(same(0, 1) && same(2, 3) && same(4, 4) && !same(0, 2) && !same(3, 4));
-        let again = parse(&e.effective).unwrap();
+        let again = parse(&whole.effective).unwrap().offline.unwrap();
         assert_eq!((again.validation, again.choose), (Some(0.2), Some(choose)));
     }
 

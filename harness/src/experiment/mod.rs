@@ -30,6 +30,20 @@
 //! within = { rmse = 1.02 }
 //! ```
 //!
+//! An experiment may have this, or agents in a world that answers, or both:
+//!
+//! ```toml
+//! [interactive]
+//! simulator = { plugin = "user-item", users = 500, noise = 0.2 }
+//! periods = 30                      # see `Interactive` for the other keys
+//!
+//! [[interactive.agent]]
+//! recommender = "als"
+//! params = { factors = 10, biases = false }
+//! policy = ["greedy", { plugin = "epsilon-greedy", epsilon = [0.05, 0.1] }]
+//! learning = "refit"                # see `Learning`; by default what the recommender can do
+//! ```
+//!
 //! An array where a parameter is a single value is an axis of a grid: the run above has two settings. A parameter that
 //! is a list itself takes an array of arrays as an axis. The parameters of a nested plugin may be axes too, and `none`
 //! leaves out what may be left out: `fairness = ["none", { plugin = "value", rated_items = [true, false] }]`. The order
@@ -41,6 +55,8 @@
 mod choose;
 mod document;
 mod grid;
+mod interactive;
+mod offline;
 mod plugin;
 mod reader;
 mod seeds;
@@ -48,18 +64,14 @@ mod seeds;
 mod tests;
 
 pub use choose::{By, Choose, Within};
+pub use interactive::{Agent, Cold, Interactive, Learning, Options};
+pub use offline::{Eval, Offline, Relevant, Setting, Source};
 pub use seeds::parse_seeds;
 
 use crate::catalog;
 use crate::failure::Failure;
-use crate::load::{self, Grouping};
-use crate::split::Split;
 use document::Document;
-use evenhand_core::{Recommender, Simulator};
 use reader::Reader;
-use serde::{Deserialize, Serialize};
-use serde_json::Value as Json;
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// A comparison to be made, every name resolved and every parameter checked.
@@ -68,96 +80,16 @@ pub struct Experiment {
     pub name: String,
     /// One repetition for each: a seed decides the split and all randomness of fitting, never the data.
     pub seeds: Vec<u64>,
-    /// Where the data comes from.
-    pub data: Source,
-    /// How it is divided.
-    pub split: Split,
-    /// Share of the training rows held out for choosing between settings.
-    pub validation: Option<f64>,
-    /// What is measured.
-    pub eval: Eval,
-    /// What is compared, in order.
-    pub settings: Vec<Setting>,
-    /// How settings are chosen, if they are.
-    pub choose: Option<Choose>,
+    /// Recommenders on held-out rows, if that is asked for.
+    pub offline: Option<Offline>,
+    /// Agents in a world that answers, if that is asked for.
+    pub interactive: Option<Interactive>,
     /// What the reader of the results should know.
     pub warnings: Vec<String>,
     /// The changes made on the command line, as given.
     pub overrides: Vec<String>,
     /// The whole as TOML, changes included: running it again gives the same results.
     pub effective: String,
-}
-
-/// Where data comes from.
-pub enum Source {
-    /// A file or folder.
-    Path {
-        /// The file or folder.
-        path: PathBuf,
-        /// How to read it.
-        options: Box<load::Options>,
-    },
-    /// A simulator that emits a data set, the same one for every seed of the experiment: those repeat the measurement,
-    /// not the world.
-    Simulator {
-        /// The simulator.
-        recipe: Box<dyn Simulator>,
-        /// What the world is drawn from.
-        seed: u64,
-        /// The groupings between which fairness is asked for; by default those of the simulator.
-        protect: load::Protect,
-    },
-}
-
-/// What is measured.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Eval {
-    /// Lengths of the lists of recommendations, without repetition; the first one is shown in tables.
-    #[serde(deserialize_with = "lengths")]
-    pub k: Vec<usize>,
-    /// Which test rows are relevant to their user.
-    pub relevant: Relevant,
-}
-
-impl Default for Eval {
-    fn default() -> Self {
-        Self { k: vec![10], relevant: Relevant::Liked }
-    }
-}
-
-/// Which test rows are relevant to their user.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Relevant {
-    /// Those with a value strictly above the data's threshold.
-    Liked,
-    /// All of them.
-    All,
-}
-
-fn lengths<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Vec<usize>, D::Error> {
-    let mut given = Vec::<usize>::deserialize(from)?;
-    if given.is_empty() || given.contains(&0) {
-        return Err(serde::de::Error::custom("expected at least one list length, each at least 1"));
-    }
-    let mut seen = std::collections::HashSet::new();
-    given.retain(|&k| seen.insert(k));
-    Ok(given)
-}
-
-/// One recommender with its parameters: a row of the table.
-pub struct Setting {
-    /// Name of the recommender.
-    pub recommender: &'static str,
-    /// What tables call the setting.
-    pub label: String,
-    /// Effective parameters, defaults included.
-    pub params: Json,
-    /// Package and version of the recommender and of every plugin nested in it.
-    pub origins: Vec<String>,
-    /// The recommender itself.
-    pub recipe: Box<dyn Recommender>,
 }
 
 /// What the command line changes in an experiment.
@@ -192,90 +124,40 @@ impl Experiment {
         let given = apply(&mut document, overrides, &mut warnings)?;
         let catalog = catalog::all().map_err(Failure::Plugin)?;
         let mut reader = Reader { document: &document, catalog: &catalog, folder, warnings };
-        let mut parts = Parts::default();
-        let mut paths = Vec::new();
-        let mut choose = None;
+        let (mut name, mut seeds, mut interactive) = (None, None, None);
+        let mut offline = offline::Parts::default();
         for (key, value) in document.root.clone() {
-            let span = value.span();
             match key.get_ref().as_ref() {
-                "name" => parts.name = Some(reader.text(&value, "name")?),
-                "seeds" => parts.seeds = Some(reader.seeds(&value)?),
-                "data" => {
-                    let source = reader.source(reader.table(value, "data")?, span)?;
-                    paths = absolute(&source);
-                    parts.data = Some(source);
+                "name" => name = Some(reader.text(&value, "name")?),
+                "seeds" => seeds = Some(reader.seeds(&value)?),
+                "interactive" => interactive = Some(interactive::read(&mut reader, value)?),
+                part if offline::Parts::KEYS.contains(&part) => offline.read(&mut reader, part, value)?,
+                other => {
+                    let known = [&["name", "seeds", "interactive"][..], &offline::Parts::KEYS].concat();
+                    return Err(document.unknown_key(key.span(), other, &known));
                 }
-                "split" => {
-                    let mut table = reader.table(value, "split")?;
-                    let validation = choose::validation(&document, &mut table)?;
-                    let split = reader.split(table, span)?;
-                    parts.validation = choose::check_validation(&document, &split, validation)?;
-                    parts.split = Some(split);
-                }
-                "eval" => parts.eval = Some(document.read(reader.table(value, "eval")?, span, "eval", &[])?),
-                "run" => parts.settings = Some(reader.settings(value)?),
-                "choose" => choose = Some(choose::read(&reader, value)?),
-                other => return Err(document.unknown_key(key.span(), other, &KEYS)),
             }
         }
-        let missing = |what: &str| document.error(0..0, format!("no {what}"));
-        let settings = parts.settings.ok_or_else(|| missing("`[[run]]`: nothing to compare"))?;
-        let data = parts.data.ok_or_else(|| missing("`[data]`: nothing to compare on"))?;
-        if let Some((choose, places)) = &choose {
-            choose.check(places, &settings, parts.validation)?;
-        }
-        let choose = choose.map(|(choose, _)| choose);
         let warnings = reader.warnings;
+        let paths = std::mem::take(&mut offline.paths);
+        let offline = offline.finish(&document)?;
+        if offline.is_none() && interactive.is_none() {
+            return Err(document.error(0..0, "no `[[run]]` and no `[interactive]`: nothing to compare"));
+        }
         for (key, path) in paths {
             // As it was resolved: the copy beside the results lies in another folder.
             document.set_text(&key, path, String::new())?;
         }
         Ok(Self {
-            name: parts.name.unwrap_or_else(|| "comparison".into()),
-            seeds: parts.seeds.unwrap_or_else(|| vec![0]),
-            data,
-            split: parts.split.unwrap_or_default(),
-            eval: parts.eval.unwrap_or_default(),
-            validation: parts.validation,
-            settings,
-            choose,
+            name: name.unwrap_or_else(|| "comparison".into()),
+            seeds: seeds.unwrap_or_else(|| vec![0]),
+            offline,
+            interactive,
             warnings,
             overrides: given,
             effective: document.to_toml()?,
         })
     }
-}
-
-/// The keys of an experiment.
-const KEYS: [&str; 7] = ["name", "seeds", "data", "split", "eval", "run", "choose"];
-
-#[derive(Default)]
-struct Parts {
-    name: Option<String>,
-    seeds: Option<Vec<u64>>,
-    data: Option<Source>,
-    split: Option<Split>,
-    validation: Option<f64>,
-    eval: Option<Eval>,
-    settings: Option<Vec<Setting>>,
-}
-
-/// The paths of a data source as they hold in every folder, with their keys. One that is no Unicode stays as given.
-fn absolute(source: &Source) -> Vec<(String, String)> {
-    let Source::Path { path, options } = source else { return Vec::new() };
-    let of_groups = |key, groupings: &BTreeMap<String, Grouping>| -> Vec<(String, PathBuf)> {
-        let files = groupings.iter().filter_map(|(name, grouping)| match grouping {
-            Grouping::File { file } => Some((format!("data.{key}.{name}.file"), load::beside(path, file))),
-            Grouping::Rule { .. } => None,
-        });
-        files.collect()
-    };
-    let mut paths = vec![("data.path".to_string(), path.clone())];
-    paths.extend(options.test.as_deref().map(|test| ("data.test".into(), load::beside(path, test))));
-    paths.extend(of_groups("user_groups", &options.user_groups));
-    paths.extend(of_groups("item_groups", &options.item_groups));
-    let text = |path: PathBuf| std::path::absolute(&path).unwrap_or(path).into_os_string().into_string().ok();
-    paths.into_iter().filter_map(|(key, path)| Some((key, text(path)?))).collect()
 }
 
 /// Works the command line's changes into the document; returns them as text.

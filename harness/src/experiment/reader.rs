@@ -7,11 +7,13 @@ use crate::catalog::{Entry, one_line, origins};
 use crate::failure::Failure;
 use crate::load;
 use crate::split::Split;
-use evenhand_core::params::parameters;
-use evenhand_core::{Kinded, Recommender, Simulator, nearest};
+use evenhand_core::params::{Field, parameters};
+use evenhand_core::{Kinded, Policy, Recommender, Simulator, nearest};
+use serde::de::DeserializeOwned;
 use serde_json::{Value as Json, json};
 use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
 use toml::Spanned;
 use toml::de::DeValue;
 
@@ -57,7 +59,7 @@ impl<'t> Reader<'_, 't> {
     }
 
     /// The data source.
-    pub(super) fn source(&self, mut table: Table<'_>, span: Range<usize>) -> Result<Source, Failure> {
+    pub(super) fn source(&self, mut table: Table<'t>, span: Range<usize>) -> Result<Source, Failure> {
         let known = ["path", "simulator", "seed"];
         match (table.remove("path"), table.remove("simulator")) {
             (Some(path), None) => {
@@ -97,20 +99,66 @@ impl<'t> Reader<'_, 't> {
         }
     }
 
-    fn simulator(&self, value: &document::Value<'_>) -> Result<Box<dyn Simulator>, Failure> {
-        let none = Table::new();
-        let (name, table) = match value.get_ref() {
-            DeValue::String(name) => (Spanned::new(value.span(), name.to_string()), none),
-            DeValue::Table(table) => {
-                let mut table = table.clone();
-                let missing = || self.document.error(value.span(), "expected `simulator = { plugin = \"NAME\" }`");
-                let name = table.remove("plugin").ok_or_else(missing)?;
-                (Spanned::new(name.span(), self.text(&name, "plugin")?), table)
-            }
-            _ => return Err(self.document.error(value.span(), "expected a simulator: its name, or a table")),
-        };
+    pub(super) fn simulator(&self, value: &document::Value<'t>) -> Result<Box<dyn Simulator>, Failure> {
+        let (name, table) = self.named(value, "simulator")?;
         let json = grid::table_json(self.document, &table)?;
         plugin::build(self.document, &name, &table, &json)
+    }
+
+    /// A plugin as a value names it: its name, or a table of `plugin`, its name, and parameters.
+    fn named(&self, value: &document::Value<'t>, kind: &str) -> Result<(Spanned<String>, Table<'t>), Failure> {
+        match value.get_ref() {
+            DeValue::String(name) => Ok((Spanned::new(value.span(), name.to_string()), Table::new())),
+            DeValue::Table(table) => {
+                let mut table = table.clone();
+                let missing =
+                    || self.document.error(value.span(), format!("expected `{kind} = {{ plugin = \"NAME\" }}`"));
+                let name = table.remove("plugin").ok_or_else(missing)?;
+                Ok((Spanned::new(name.span(), self.text(&name, "plugin")?), table))
+            }
+            _ => Err(self.document.error(value.span(), format!("expected a {kind}: its name, or a table"))),
+        }
+    }
+
+    /// The policies that a value stands for, each as a table shows it: a list is an axis, and so are lists of parameters.
+    pub(super) fn policies(&self, value: &document::Value<'t>) -> Result<Vec<(Arc<dyn Policy>, String)>, Failure> {
+        let kind = <dyn Policy as Kinded>::KIND;
+        let values: Vec<&document::Value<'t>> = match value.get_ref() {
+            DeValue::Array(values) => values.iter().collect(),
+            _ => vec![value],
+        };
+        if values.is_empty() {
+            return Err(self.document.error(value.span(), "a grid axis without a value"));
+        }
+        let mut policies = Vec::new();
+        for value in values {
+            let (name, table) = self.named(value, kind)?;
+            for point in grid::expand(self.document, self.catalog, &table, self.fields(kind, name.get_ref()))? {
+                let json = Json::Object(point.params);
+                let policy: Box<dyn Policy> = plugin::build(self.document, &name, &table, &json)?;
+                let shown = if point.shown.is_empty() { String::new() } else { format!("({})", point.shown.join(" ")) };
+                policies.push((policy.into(), format!("{}{shown}", name.get_ref())));
+            }
+        }
+        Ok(policies)
+    }
+
+    /// One of some names.
+    pub(super) fn choice<T: DeserializeOwned>(&self, value: &document::Value<'t>, what: &str) -> Result<T, Failure> {
+        let text = self.text(value, what)?;
+        serde_json::from_value(text.clone().into()).map_err(|e| {
+            let reason = e.to_string();
+            // serde words it: unknown variant `it`, expected one of `a`, `b`
+            let known: Vec<&str> = reason.split('`').skip(1).step_by(2).skip(1).collect();
+            let hint = nearest(&text, known.iter().copied());
+            let hint = hint.map_or_else(String::new, |n| format!(" (did you mean `{n}`?)"));
+            self.document.error(value.span(), format!("`{what}` = `{text}`, expected {}{hint}", known.join(", ")))
+        })
+    }
+
+    /// The parameters of a linked plugin; none where there is no such plugin: building it says so.
+    fn fields(&self, kind: &str, name: &str) -> &'static [Field] {
+        self.catalog.iter().find(|e| (e.kind, e.name) == (kind, name)).map_or(&[], |e| e.fields)
     }
 
     /// Key by key: serde reads a tagged table from a copy that knows no places.
@@ -158,16 +206,32 @@ impl<'t> Reader<'_, 't> {
     }
 
     pub(super) fn settings(&mut self, value: document::Value<'t>) -> Result<Vec<Setting>, Failure> {
+        let read = |reader: &Self, table, label: Option<&str>, span| reader.run(table, label, span, "run", &[]);
+        let same = |a: &Setting, b: &Setting| a.recommender == b.recommender && a.params == b.params;
+        self.listed(value, "run", read, |s| &s.label, same)
+    }
+
+    /// What the tables of a list stand for, each of them for some entries. Twins are left out with a warning; two entries
+    /// with one label are an error.
+    pub(super) fn listed<T>(
+        &mut self,
+        value: document::Value<'t>,
+        what: &str,
+        read: impl Fn(&Self, Table<'t>, Option<&str>, Range<usize>) -> Result<Vec<T>, Failure>,
+        label_of: impl Fn(&T) -> &str,
+        same: impl Fn(&T, &T) -> bool,
+    ) -> Result<Vec<T>, Failure> {
         let span = value.span();
-        let DeValue::Array(entries) = value.into_inner() else {
-            return Err(self.document.error(span, "`run` must be written `[[run]]`"));
+        let DeValue::Array(tables) = value.into_inner() else {
+            return Err(self.document.error(span, format!("`{what}` must be written `[[{what}]]`")));
         };
-        let mut settings: Vec<Setting> = Vec::new();
+        let mut entries: Vec<T> = Vec::new();
         let mut given: Vec<String> = Vec::new();
-        for entry in entries {
-            let span = entry.span();
-            let table = self.table(entry, "run")?;
-            let label = table.get("label").map(|v| Ok((one_line(&self.text(v, "label")?), v.span()))).transpose()?;
+        for table in tables {
+            let span = table.span();
+            let mut table = self.table(table, what)?;
+            let label =
+                table.remove("label").map(|v| Ok((one_line(&self.text(&v, "label")?), v.span()))).transpose()?;
             let twice = |label: &str| format!("label `{label}` occurs twice, tables could not tell the two apart");
             if let Some((label, place)) = &label {
                 if label.is_empty() {
@@ -180,46 +244,51 @@ impl<'t> Reader<'_, 't> {
                 given.push(label.clone());
             }
             let place = label.as_ref().map_or(span.clone(), |(_, place)| place.clone());
-            for setting in self.run(table, label.map(|(label, _)| label), span)? {
-                let same = |s: &&Setting| s.recommender == setting.recommender && s.params == setting.params;
-                match settings.iter().find(same) {
+            for entry in read(self, table, label.as_ref().map(|(label, _)| label.as_str()), span)? {
+                let name = label_of(&entry);
+                match entries.iter().find(|other| same(other, &entry)) {
                     Some(twin) => {
-                        let text =
-                            format!("`{}` has the same parameters as `{}` and is left out", setting.label, twin.label);
+                        let text = format!("`{name}` has the same parameters as `{}` and is left out", label_of(twin));
                         self.warnings.push(text);
                     }
-                    None if settings.iter().any(|s| s.label == setting.label) => {
-                        return Err(self.document.error(place, twice(&setting.label)));
+                    None if entries.iter().any(|other| label_of(other) == name) => {
+                        return Err(self.document.error(place, twice(name)));
                     }
-                    None => settings.push(setting),
+                    None => entries.push(entry),
                 }
             }
         }
-        if settings.is_empty() {
-            return Err(self.document.error(span, "no `[[run]]`: nothing to compare"));
+        if entries.is_empty() {
+            return Err(self.document.error(span, format!("no `[[{what}]]`: nothing to compare")));
         }
-        Ok(settings)
+        Ok(entries)
     }
 
-    /// The settings of one `[[run]]`.
-    fn run(&self, mut table: Table<'t>, label: Option<String>, span: Range<usize>) -> Result<Vec<Setting>, Failure> {
+    /// The settings of one recommender: `recommender` and `params` of a table, whose keys `own` were taken out before.
+    pub(super) fn run(
+        &self,
+        mut table: Table<'t>,
+        label: Option<&str>,
+        span: Range<usize>,
+        what: &str,
+        own: &[&str],
+    ) -> Result<Vec<Setting>, Failure> {
         let name = table.remove("recommender");
-        table.remove("label");
         let params = table.remove("params");
         if let Some((key, _)) = table.iter().next() {
-            return Err(self.document.unknown_key(key.span(), key.get_ref(), &["recommender", "label", "params"]));
+            let known = [&["recommender", "label", "params"], own].concat();
+            return Err(self.document.unknown_key(key.span(), key.get_ref(), &known));
         }
-        let name = name.ok_or_else(|| self.document.error(span, "`[[run]]` without `recommender`"))?;
+        let name = name.ok_or_else(|| self.document.error(span, format!("`[[{what}]]` without `recommender`")))?;
         let name = Spanned::new(name.span(), self.text(&name, "recommender")?);
         let params = params.map(|p| self.table(p, "params")).transpose()?.unwrap_or_default();
         let kind = <dyn Recommender as Kinded>::KIND;
-        let entry = self.catalog.iter().find(|e| (e.kind, e.name) == (kind, name.get_ref().as_str()));
-        let points = grid::expand(self.document, self.catalog, &params, entry.map_or(&[], |e| e.fields))?;
+        let points = grid::expand(self.document, self.catalog, &params, self.fields(kind, name.get_ref()))?;
         let settings = points.into_iter().map(|point| {
             let recipe: Box<dyn Recommender> =
                 plugin::build(self.document, &name, &params, &Json::Object(point.params))?;
-            let (head, tail) = match &label {
-                Some(label) => (label.as_str(), &point.axes),
+            let (head, tail) = match label {
+                Some(label) => (label, &point.axes),
                 None => (recipe.name(), &point.shown),
             };
             let label = std::iter::once(head).chain(tail.iter().map(String::as_str)).collect::<Vec<_>>().join(" ");

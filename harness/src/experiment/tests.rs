@@ -1,5 +1,7 @@
 use super::*;
-use evenhand_core::{FairnessLoss, Model, Nested, Result, Run, Training, plugin};
+use crate::load;
+use crate::split::Split;
+use evenhand_core::{FairnessLoss, Model, Nested, Recommender, Result, Run, Training, plugin};
 use serde_json::Value as Json;
 
 plugin! {
@@ -47,13 +49,21 @@ fn parse(text: &str, set: &[&str]) -> Result<Experiment, Failure> {
     Experiment::parse("e.toml", text, Path::new("/folder"), &overrides)
 }
 
+fn of(experiment: &Experiment) -> &Offline {
+    experiment.offline.as_ref().expect("an offline part")
+}
+
 /// The message about an experiment with those lines.
 fn error(text: &str, set: &[&str]) -> String {
     parse(text, set).err().expect("an error").to_string()
 }
 
 fn probe(params: &str) -> Vec<Setting> {
-    parse(&format!("{DATA}[[run]]\nrecommender = 'test-probe'\nparams = {{ {params} }}"), &[]).unwrap().settings
+    parse(&format!("{DATA}[[run]]\nrecommender = 'test-probe'\nparams = {{ {params} }}"), &[])
+        .unwrap()
+        .offline
+        .unwrap()
+        .settings
 }
 
 fn labels(settings: &[Setting]) -> Vec<&str> {
@@ -104,7 +114,7 @@ fn none_stands_for_nothing_where_a_parameter_may_be_left_out() {
     let set = ["run.0.params.fairness=['none','test-weight']"];
     let run = "[[run]]\nrecommender = 'test-probe'\nlabel = 'mine'\nparams = { level = 2, fairness = 'none' }";
     let changed = parse(&format!("{DATA}{run}"), &set).unwrap();
-    assert_eq!(labels(&changed.settings), ["mine fairness=none", "mine fairness=test-weight"]);
+    assert_eq!(labels(&of(&changed).settings), ["mine fairness=none", "mine fairness=test-weight"]);
     let error = error(&format!("{DATA}[[run]]\nrecommender = 'test-probe'\nparams = {{ level = 'none' }}"), &[]);
     assert!(error.contains("`level`"), "only where it may be left out: {error}");
 }
@@ -120,14 +130,14 @@ fn groupings_are_declared_and_protected() {
     let e = parse(&text, &set).unwrap();
     let again = Experiment::parse("e", &e.effective, Path::new("/elsewhere"), &Overrides::default()).unwrap();
     for (e, file) in [(&e, "c.csv"), (&again, "/folder/c.csv")] {
-        let Source::Path { options, .. } = &e.data else { panic!("a path") };
+        let Source::Path { options, .. } = &of(&e).data else { panic!("a path") };
         assert_eq!(options.protect, load::Protect { users: Some("age".into()), items: Some("kind".into()) });
         assert!(matches!(&options.item_groups["kind"], load::Grouping::Rule { rule: load::ListRule::Any, .. }));
         assert_eq!(options.user_groups["cohort"], load::Grouping::File { file: file.into() });
     }
     let simulated = "[data]\nsimulator = 'biased-ratings'\n";
     let e = parse(&format!("{simulated}{run}"), &["data.protect.users=gender"]).unwrap();
-    assert!(matches!(&e.data, Source::Simulator { protect, .. } if protect.users.as_deref() == Some("gender")));
+    assert!(matches!(&of(&e).data, Source::Simulator { protect, .. } if protect.users.as_deref() == Some("gender")));
     for (text, set, expected) in [
         (format!("{DATA}protect.user = 'age'\n{run}"), "", "e.toml:3:9: unknown key `user` (did you mean `users`?)"),
         (
@@ -174,14 +184,17 @@ fn an_unknown_nested_plugin_is_placed_where_it_is_named() {
 #[test]
 fn a_label_is_followed_by_the_axes_only() {
     let run = "[[run]]\nrecommender = 'test-probe'\nlabel = 'mine'\nparams = { level = [1, 2], layers = [9] }";
-    assert_eq!(labels(&parse(&format!("{DATA}{run}"), &[]).unwrap().settings), ["mine level=1", "mine level=2"]);
+    assert_eq!(
+        labels(&parse(&format!("{DATA}{run}"), &[]).unwrap().offline.unwrap().settings),
+        ["mine level=1", "mine level=2"]
+    );
 }
 
 #[test]
 fn equal_settings_are_one_and_a_warning() {
     let run = "[[run]]\nrecommender = 'test-probe'\n";
     let e = parse(&format!("{DATA}{run}{run}params = {{ level = [1.0, 2.0] }}"), &[]).unwrap();
-    assert_eq!(labels(&e.settings), ["test-probe", "test-probe level=2.0"]);
+    assert_eq!(labels(&of(&e).settings), ["test-probe", "test-probe level=2.0"]);
     assert!(
         e.warnings[0].contains("`test-probe level=1.0` has the same parameters as `test-probe`"),
         "{:?}",
@@ -290,13 +303,16 @@ fn changes_reach_every_part_and_are_recorded() {
         "split.kind=k-fold",
     ];
     let e = parse(&text, &set).unwrap();
-    assert_eq!((e.name.as_str(), &e.eval.k[..], &e.split), ("trial", [10, 20].as_slice(), &Split::KFold { folds: 5 }));
-    assert_eq!(labels(&e.settings), ["test-probe level=1", "test-probe level=2", "mine"]);
-    assert_eq!(e.settings[2].params["damping"], 7.0);
+    assert_eq!(
+        (e.name.as_str(), &of(&e).eval.k[..], &of(&e).split),
+        ("trial", [10, 20].as_slice(), &Split::KFold { folds: 5 })
+    );
+    assert_eq!(labels(&of(&e).settings), ["test-probe level=1", "test-probe level=2", "mine"]);
+    assert_eq!(of(&e).settings[2].params["damping"], 7.0);
     assert_eq!(e.overrides[0], "--set name=trial");
     let again = Experiment::parse("again", &e.effective, Path::new("/elsewhere"), &Overrides::default()).unwrap();
-    assert_eq!(labels(&again.settings), labels(&e.settings));
-    assert!(matches!(&again.data, Source::Path { path, .. } if path == Path::new("/folder/x")));
+    assert_eq!(labels(&of(&again).settings), labels(&of(&e).settings));
+    assert!(matches!(&of(&again).data, Source::Path { path, .. } if path == Path::new("/folder/x")));
 }
 
 #[test]
@@ -333,11 +349,11 @@ fn the_effective_experiment_keeps_the_order_of_keys() {
         "[[run]]\nrecommender = 'test-probe'\nparams = { level = [1, 2], layers = [[1], [2]] }\n[data]\npath = 'x'\n";
     let set = ["run.0.label=mine", "seeds=[3]", "run.0.params.level=[3,4]"];
     let (plain, changed) = (parse(text, &[]).unwrap(), parse(text, &set).unwrap());
-    assert_eq!(labels(&plain.settings)[1], "test-probe level=1 layers=[2]");
-    assert_eq!(labels(&changed.settings)[1], "mine layers=[1] level=4");
+    assert_eq!(labels(&of(&plain).settings)[1], "test-probe level=1 layers=[2]");
+    assert_eq!(labels(&of(&changed).settings)[1], "mine layers=[1] level=4");
     for e in [plain, changed] {
         let again = parse(&e.effective, &[]).unwrap();
-        assert_eq!(labels(&again.settings), labels(&e.settings));
+        assert_eq!(labels(&of(&again).settings), labels(&of(&e).settings));
         assert_eq!((again.seeds, &again.effective), (e.seeds, &e.effective));
     }
 }
@@ -348,7 +364,7 @@ fn data_and_seeds_of_the_command_line_win() {
     let overrides = Overrides { data: Some("here".into()), seeds: Some(vec![1, 2]), ..Overrides::default() };
     let e = Experiment::parse("e", text, Path::new("/folder"), &overrides).unwrap();
     assert_eq!(e.seeds, [1, 2]);
-    let Source::Path { path, options } = &e.data else { panic!("a path") };
+    let Source::Path { path, options } = &of(&e).data else { panic!("a path") };
     assert_eq!((path.as_path(), &**options), (Path::new("here"), &load::Options::default()));
     assert_eq!(e.overrides, ["--data here", "--seeds 1,2"]);
     assert!(e.warnings[0].contains("so these no longer hold: `format`; repeat"), "{:?}", e.warnings);
@@ -359,7 +375,7 @@ fn test_rows_stand_beside_the_ratings_wherever_the_effective_experiment_lies() {
     let run = "[[run]]\nrecommender = 'test-probe'\n";
     let e = parse(&format!("[data]\npath = 'd/x.csv'\ntest = 'y.csv'\n{run}"), &[]).unwrap();
     let again = Experiment::parse("e", &e.effective, Path::new("/elsewhere"), &Overrides::default()).unwrap();
-    let Source::Path { path, options } = again.data else { panic!("a path") };
+    let Source::Path { path, options } = again.offline.unwrap().data else { panic!("a path") };
     assert_eq!(
         (path.as_path(), options.test.as_deref()),
         (Path::new("/folder/d/x.csv"), Some(Path::new("/folder/d/y.csv")))
@@ -369,7 +385,7 @@ fn test_rows_stand_beside_the_ratings_wherever_the_effective_experiment_lies() {
 #[test]
 fn the_embedded_experiments_are_fine() {
     for text in [include_str!("../../experiments/default.toml"), include_str!("../../experiments/ratings.toml")] {
-        assert!(parse(text, &[]).unwrap().settings.len() >= 4);
+        assert!(parse(text, &[]).unwrap().offline.unwrap().settings.len() >= 4);
     }
 }
 

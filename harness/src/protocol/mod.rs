@@ -3,14 +3,51 @@
 //! | protocol | question |
 //! | --- | --- |
 //! | [`offline`] | how well are held-out rows predicted and ranked, for whom, and what gets shown |
+//! | [`interactive`] | what does an agent lose while it learns from what its own choices return |
 
 mod fairness;
+pub mod interactive;
 pub mod offline;
 mod ranking;
 mod rating;
 mod scores;
 
 use serde::{Deserialize, Serialize};
+
+/// What one cell was measured to do, and how long that took.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Measured {
+    /// The numbers.
+    pub figures: Vec<Figure>,
+    /// The numbers of every period, of agents.
+    pub curves: Vec<Curve>,
+    /// Wall-clock times of every period in seconds, of agents; no part of the result.
+    pub times: Vec<Curve>,
+    /// Wall-clock times; no part of the result.
+    pub seconds: Seconds,
+}
+
+/// Wall-clock times in seconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Seconds {
+    /// Of fitting; of an agent, of learning in all periods.
+    pub fit: f64,
+    /// Of scoring and measuring; of an agent, of answering in all periods.
+    pub evaluate: f64,
+}
+
+/// A number for every period.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Curve {
+    /// What was measured, e.g. `mean-regret`.
+    pub metric: String,
+    /// The users it was measured on, e.g. `taste=minority`; `None` for all.
+    pub group: Option<String>,
+    /// The numbers by period; `None` where there is nothing to measure.
+    pub values: Vec<Option<f64>>,
+}
 
 /// One measured number.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -44,9 +81,9 @@ pub fn metric_name(metric: &str, k: Option<usize>) -> String {
     k.map_or_else(|| metric.to_string(), |k| format!("{metric}@{k}"))
 }
 
-/// Groups of users as reports name them, with their members: `gender=F`.
-fn user_groups(data: &evenhand_core::Dataset) -> impl Iterator<Item = (String, &[u32])> {
-    data.user_groups.iter().flat_map(|groups| {
+/// Groups as reports name them, with their members: `gender=F`.
+fn named_groups(groupings: &[evenhand_core::Groups]) -> impl Iterator<Item = (String, &[u32])> {
+    groupings.iter().flat_map(|groups| {
         groups.labels().iter().enumerate().map(|(g, label)| (format!("{}={label}", groups.name()), groups.members(g)))
     })
 }

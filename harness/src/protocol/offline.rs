@@ -27,34 +27,14 @@
 //! The metrics are the harness's own. A plugin sees the training rows, never the test rows: a fitted model is asked for
 //! the ratings of test pairs only once its lists are made.
 
-use super::{Figure, rating, scores};
+use super::{Measured, Seconds, rating, scores};
 use crate::experiment::Eval;
 use crate::split::Fold;
 use evenhand_core::{Dataset, Error, Model, Output, Recommender, Result, Run, Training};
-use serde::{Deserialize, Serialize};
 use std::time::Instant;
 
 /// What the protocol is called in results.
 pub const NAME: &str = "offline";
-
-/// What one fitted recommender was measured to do, and how long that took.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Measured {
-    /// The numbers.
-    pub figures: Vec<Figure>,
-    /// Wall-clock times; no part of the result.
-    pub seconds: Seconds,
-}
-
-/// Wall-clock times in seconds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Seconds {
-    /// Of fitting.
-    pub fit: f64,
-    /// Of scoring and measuring.
-    pub evaluate: f64,
-}
 
 /// Fits `recipe` on the training rows of `fold` and measures it on the test rows.
 ///
@@ -78,7 +58,8 @@ pub fn measure(recipe: &dyn Recommender, data: &Dataset, fold: &Fold, eval: &Eva
         }
     }
     figures.extend(ranked);
-    Ok(Measured { figures, seconds: Seconds { fit, evaluate: start.elapsed().as_secs_f64() } })
+    let seconds = Seconds { fit, evaluate: start.elapsed().as_secs_f64() };
+    Ok(Measured { figures, seconds, ..Measured::default() })
 }
 
 fn check_shape(model: &dyn Model, fold: &Fold) -> Result<()> {

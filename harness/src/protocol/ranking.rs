@@ -1,6 +1,6 @@
 //! Ranked lists over the full catalogue: accuracy per user and group, and what the lists show of the catalogue.
 
-use super::{Figure, user_groups};
+use super::{Figure, named_groups};
 use crate::experiment::{Eval, Relevant};
 use crate::split::Fold;
 use evenhand_core::dense::{Best, TopK, offer_unseen};
@@ -36,7 +36,7 @@ pub(super) fn figures(
             figures.extend(value.map(|value| Figure { metric: metric.into(), k: Some(k), group: None, value, n }));
         }
     }
-    for (group, members) in user_groups(data) {
+    for (group, members) in named_groups(&data.user_groups) {
         // Both lists ascend.
         let rows: Vec<usize> =
             members.iter().filter_map(|member| tested.binary_search_by_key(member, |t| t.user).ok()).collect();

@@ -1,6 +1,6 @@
 //! Error of predicted ratings, for all users and for each group.
 
-use super::{Figure, VALIDATION_RMSE, user_groups};
+use super::{Figure, VALIDATION_RMSE, named_groups};
 use evenhand_core::metrics::{mae, rmse};
 use evenhand_core::{Dataset, Error, Interactions, Model, Result, Run};
 use rayon::prelude::*;
@@ -15,7 +15,7 @@ pub(super) fn figures(model: &dyn Model, data: &Dataset, test: &Interactions, ru
     let mut figures = Vec::new();
     add(&mut figures, None, &predicted, actual);
     let offsets = test.by_user().offsets();
-    for (group, members) in user_groups(data) {
+    for (group, members) in named_groups(&data.user_groups) {
         let pick = |all: &[f32]| -> Vec<f32> {
             members.iter().flat_map(|&u| &all[offsets[u as usize]..offsets[u as usize + 1]]).copied().collect()
         };

@@ -93,7 +93,7 @@ mod tests {
     fn settings() -> Vec<Setting> {
         let text = "[data]\npath = 'x'\n[[run]]\nrecommender = 'als'\nparams = { lambda = [1, 2, 3, 4, 5] }\n\
                     [[run]]\nrecommender = 'random'\n";
-        Experiment::parse("e", text, Path::new(""), &Overrides::default()).unwrap().settings
+        Experiment::parse("e", text, Path::new(""), &Overrides::default()).unwrap().offline.unwrap().settings
     }
 
     /// Finished cells, error on validation rows, dee; of each setting.

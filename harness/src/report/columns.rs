@@ -1,6 +1,6 @@
 //! Tables of metrics: a row for each setting, a column for each metric, the best of each column marked.
 
-use super::summary::{MeanFigure, SettingSummary, Summary};
+use super::summary::{MeanFigure, OfflineSummary, SettingSummary};
 use crate::protocol::metric_name;
 use comfy_table::{Cell, CellAlignment};
 
@@ -30,14 +30,18 @@ pub(super) fn all(settings: &[SettingSummary]) -> impl Iterator<Item = &MeanFigu
 }
 
 /// The columns that some setting has a number for, by their names in tables.
-pub(super) fn present(summary: &Summary, columns: &[Column]) -> Vec<(String, Column)> {
+pub(super) fn present(summary: &OfflineSummary, columns: &[Column]) -> Vec<(String, Column)> {
     let k = summary.eval.k[0];
     let named = columns.iter().map(|&c| (metric_name(c.metric, c.of_list.then_some(k)), c));
     named.filter(|(name, _)| all(&summary.settings).any(|f| f.name() == *name)).collect()
 }
 
 /// A row for each of `settings`: its label, then `columns`, the best of each marked. The header is the first row.
-pub(super) fn metric_table(summary: &Summary, settings: &[&SettingSummary], columns: &[(String, Column)]) -> Rows {
+pub(super) fn metric_table(
+    summary: &OfflineSummary,
+    settings: &[&SettingSummary],
+    columns: &[(String, Column)],
+) -> Rows {
     let arrow = |sign: f64| if sign < 0.0 { "↓" } else { "↑" };
     let names = columns.iter().map(|(name, c)| format!("{name} {}", arrow(c.sign)));
     let mut table = vec![std::iter::once("recommender".to_string()).chain(names).map(Cell::new).collect::<Vec<_>>()];

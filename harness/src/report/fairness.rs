@@ -2,7 +2,7 @@
 
 use super::choice::Choice;
 use super::columns::{Column, Rows, column, metric_table, number, present};
-use super::summary::{SettingSummary, Summary};
+use super::summary::{OfflineSummary, SettingSummary};
 use crate::experiment::Choose;
 use crate::protocol::VALIDATION_RMSE;
 use comfy_table::Cell;
@@ -29,7 +29,7 @@ const CHOSEN: [Column; 6] = [
 ];
 
 /// Accuracy beside fairness, and who is on the front of both; none where nothing speaks of fairness.
-pub(super) fn fairness_table(summary: &Summary) -> Option<Rows> {
+pub(super) fn fairness_table(summary: &OfflineSummary) -> Option<Rows> {
     let columns = present(summary, &FAIRNESS);
     if columns.iter().all(|(name, _)| name == "rmse") {
         return None;
@@ -45,7 +45,7 @@ pub(super) fn fairness_table(summary: &Summary) -> Option<Rows> {
 }
 
 /// What stands above and below the table of fairness.
-pub(super) fn fairness_words(summary: &Summary) -> [String; 2] {
+pub(super) fn fairness_words(summary: &OfflineSummary) -> [String; 2] {
     let sides: Vec<&str> = summary.protected.iter().flatten().map(String::as_str).collect();
     let columns = present(summary, &FAIRNESS);
     let names = |which: fn(&Column) -> bool| -> String {
@@ -64,7 +64,7 @@ pub(super) fn fairness_words(summary: &Summary) -> [String; 2] {
 }
 
 /// The settings that were chosen, by their figures on test rows; and what to say about the groups without one.
-pub(super) fn choice_table(summary: &Summary, choice: &Choice) -> (Rows, String) {
+pub(super) fn choice_table(summary: &OfflineSummary, choice: &Choice) -> (Rows, String) {
     let mut without = String::new();
     let mut settings: Vec<&SettingSummary> = Vec::new();
     let mut sizes = Vec::new();

@@ -3,15 +3,14 @@
 //! Numbers are written with the fewest digits that give them back exactly.
 
 use crate::compare::{Cell, CellEnd, Comparison};
-use crate::experiment::Experiment;
-use crate::protocol::offline;
+use crate::experiment::{Experiment, Setting};
+use crate::protocol::{interactive, offline};
 
 /// `results.csv`: every number of every finished cell, in the order of the experiment. Equal seeds give equal bytes.
 pub fn results_csv(experiment: &Experiment, comparison: &Comparison) -> Vec<u8> {
     let mut table = Table::new(&[&HEAD[..], &["metric", "k", "group", "value", "n"]].concat());
-    for cell in &comparison.cells {
+    for (head, cell) in cells(experiment, comparison) {
         let Some(outcome) = cell.outcome() else { continue };
-        let head = head(experiment, cell);
         for figure in &outcome.figures {
             let k = figure.k.map_or_else(String::new, |k| k.to_string());
             let tail = [
@@ -30,11 +29,11 @@ pub fn results_csv(experiment: &Experiment, comparison: &Comparison) -> Vec<u8> 
 /// `timings.csv`: how long each finished cell took, and whether an earlier run measured it.
 pub fn timings_csv(experiment: &Experiment, comparison: &Comparison) -> Vec<u8> {
     let mut table = Table::new(&[&HEAD[..], &["fit_seconds", "evaluate_seconds", "found"]].concat());
-    for cell in &comparison.cells {
+    for (head, cell) in cells(experiment, comparison) {
         let Some(outcome) = cell.outcome() else { continue };
         let found = matches!(cell.end, CellEnd::Found(_));
         let seconds = [outcome.seconds.fit, outcome.seconds.evaluate].map(|s| format!("{s:.6}"));
-        table.row(head(experiment, cell).iter().chain(&seconds).chain(&[found.to_string()]));
+        table.row(head.iter().chain(&seconds).chain(&[found.to_string()]));
     }
     table.finish()
 }
@@ -42,33 +41,47 @@ pub fn timings_csv(experiment: &Experiment, comparison: &Comparison) -> Vec<u8> 
 /// The columns that say which cell a row belongs to.
 const HEAD: [&str; 7] = ["experiment", "protocol", "recommender", "label", "params", "seed", "fold"];
 
-fn head(experiment: &Experiment, cell: &Cell) -> [String; HEAD.len()] {
-    let setting = &experiment.settings[cell.place.setting];
-    [
-        experiment.name.clone(),
-        offline::NAME.into(),
-        setting.recommender.into(),
-        setting.label.clone(),
-        setting.params.to_string(),
-        cell.place.seed.to_string(),
-        cell.place.fold.to_string(),
-    ]
+/// Every cell with those columns.
+fn cells<'a>(
+    experiment: &'a Experiment,
+    comparison: &'a Comparison,
+) -> impl Iterator<Item = ([String; HEAD.len()], &'a Cell)> {
+    let head = |protocol: &str, setting: &Setting, cell: &Cell| {
+        [
+            experiment.name.clone(),
+            protocol.into(),
+            setting.recommender.into(),
+            setting.label.clone(),
+            setting.params.to_string(),
+            cell.place.seed.to_string(),
+            cell.place.fold.to_string(),
+        ]
+    };
+    let recommenders = experiment.offline.iter().zip(&comparison.offline).flat_map(move |(part, compared)| {
+        compared.cells.iter().map(move |cell| (head(offline::NAME, &part.settings[cell.place.setting], cell), cell))
+    });
+    let agents = experiment.interactive.iter().zip(&comparison.interactive).flat_map(move |(part, compared)| {
+        let setting = |cell: &Cell| &part.agents[cell.place.setting].setting;
+        compared.cells.iter().map(move |cell| (head(interactive::NAME, setting(cell), cell), cell))
+    });
+    recommenders.chain(agents)
 }
 
-struct Table(csv::Writer<Vec<u8>>);
+/// A table in memory.
+pub(super) struct Table(csv::Writer<Vec<u8>>);
 
 impl Table {
-    fn new(header: &[&str]) -> Self {
+    pub(super) fn new(header: &[&str]) -> Self {
         let mut writer = csv::Writer::from_writer(Vec::new());
         writer.write_record(header).expect("memory takes all");
         Self(writer)
     }
 
-    fn row<'a>(&mut self, fields: impl Iterator<Item = &'a String>) {
+    pub(super) fn row<'a>(&mut self, fields: impl Iterator<Item = &'a String>) {
         self.0.write_record(fields).expect("memory takes all, rows have one length");
     }
 
-    fn finish(self) -> Vec<u8> {
+    pub(super) fn finish(self) -> Vec<u8> {
         self.0.into_inner().expect("memory takes all")
     }
 }

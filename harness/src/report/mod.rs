@@ -4,12 +4,16 @@ mod choice;
 mod columns;
 mod fairness;
 mod front;
+mod interactive;
 mod long;
+mod periods;
 mod summary;
 mod table;
 
 pub use choice::{Choice, Chosen};
+pub use interactive::{AgentSummary, Band, InteractiveSummary, MeanCurve};
 pub use long::{results_csv, timings_csv};
-pub use summary::{FailedCell, MeanFigure, SettingSummary, Summary};
+pub use periods::{curves_csv, periods_csv};
+pub use summary::{FailedCell, MeanFigure, OfflineSummary, SettingSummary, Summary};
 pub(crate) use table::new_table;
 pub use table::terminal;

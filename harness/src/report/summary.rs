@@ -2,10 +2,12 @@
 
 use super::choice::{Choice, choose};
 use super::front::front;
-use crate::compare::{Cell, CellEnd, Comparison};
-use crate::experiment::{Eval, Experiment};
+use super::interactive::InteractiveSummary;
+use crate::cell::Outcome;
+use crate::compare::{Cell, CellEnd, Comparison, OfflineCells};
+use crate::experiment::{Eval, Experiment, Offline, Setting};
 use crate::load::Description;
-use crate::protocol::{Figure, metric_name, offline};
+use crate::protocol::{Figure, interactive, metric_name, offline};
 use crate::split::Split;
 use serde::Serialize;
 use serde_json::Value as Json;
@@ -20,20 +22,6 @@ pub struct Summary {
     pub evenhand: String,
     /// Name of the experiment.
     pub experiment: String,
-    /// The protocol.
-    pub protocol: String,
-    /// The data.
-    pub data: Description,
-    /// BLAKE3 hash of the data.
-    pub digest: String,
-    /// Names of the groupings of users and of items between which fairness was measured.
-    pub protected: [Option<String>; 2],
-    /// How it was divided.
-    pub split: Split,
-    /// Share of the training rows that settings were chosen by.
-    pub validation: Option<f64>,
-    /// What was measured.
-    pub eval: Eval,
     /// The seeds.
     pub seeds: Vec<u64>,
     /// Changes made on the command line.
@@ -48,12 +36,37 @@ pub struct Summary {
     pub interrupted: bool,
     /// What the reader of the results should know.
     pub warnings: Vec<String>,
+    /// Recommenders on held-out rows, where the experiment has them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub offline: Option<OfflineSummary>,
+    /// Agents in a world that answers, where the experiment has them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interactive: Option<InteractiveSummary>,
+    /// Every cell that failed.
+    pub failures: Vec<FailedCell>,
+}
+
+/// Recommenders on held-out rows, in short.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct OfflineSummary {
+    /// The data.
+    pub data: Description,
+    /// BLAKE3 hash of the data.
+    pub digest: String,
+    /// Names of the groupings of users and of items between which fairness was measured.
+    pub protected: [Option<String>; 2],
+    /// How it was divided.
+    pub split: Split,
+    /// Share of the training rows that settings were chosen by.
+    pub validation: Option<f64>,
+    /// What was measured.
+    pub eval: Eval,
+    /// Cells of recommenders.
+    pub cells: usize,
     /// Every setting, in the order of the experiment.
     pub settings: Vec<SettingSummary>,
     /// What was chosen, where the experiment says how.
     pub choice: Option<Choice>,
-    /// Every cell that failed.
-    pub failures: Vec<FailedCell>,
 }
 
 /// One setting in short.
@@ -118,6 +131,8 @@ impl MeanFigure {
 /// A cell that failed.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct FailedCell {
+    /// The protocol.
+    pub protocol: &'static str,
     /// Name of the recommender.
     pub recommender: String,
     /// What tables call the setting.
@@ -133,52 +148,80 @@ pub struct FailedCell {
 impl Summary {
     /// The summary of a comparison.
     pub fn new(experiment: &Experiment, comparison: &Comparison) -> Self {
-        let count = |which: fn(&CellEnd) -> bool| comparison.cells.iter().filter(|c| which(&c.end)).count();
-        let failures = comparison.cells.iter().filter_map(|cell| match &cell.end {
-            CellEnd::Failed(reason) => {
-                let setting = &experiment.settings[cell.place.setting];
-                let (recommender, label) = (setting.recommender.into(), setting.label.clone());
-                Some(FailedCell {
-                    recommender,
-                    label,
-                    seed: cell.place.seed,
-                    fold: cell.place.fold,
-                    reason: reason.clone(),
-                })
-            }
-            _ => None,
-        });
-        let mut settings: Vec<_> = (0..experiment.settings.len()).map(|n| setting(experiment, comparison, n)).collect();
-        mark_front(&mut settings);
+        let count = |which: fn(&CellEnd) -> bool| comparison.cells().filter(|c| which(&c.end)).count();
+        let offline = experiment.offline.as_ref().zip(comparison.offline.as_ref());
+        let interactive = experiment.interactive.as_ref().zip(comparison.interactive.as_ref());
+        let mut failures = Vec::new();
+        if let Some((part, cells)) = offline {
+            failed(offline::NAME, &cells.cells, |n| &part.settings[n], &mut failures);
+        }
+        if let Some((part, cells)) = interactive {
+            failed(interactive::NAME, &cells.cells, |n| &part.agents[n].setting, &mut failures);
+        }
         Self {
-            schema: 1,
+            schema: 2,
             evenhand: env!("CARGO_PKG_VERSION").into(),
             experiment: experiment.name.clone(),
-            protocol: offline::NAME.into(),
-            data: comparison.data.clone(),
-            digest: comparison.digest.clone(),
-            protected: comparison.protected.clone(),
-            split: experiment.split.clone(),
-            validation: experiment.validation,
-            eval: experiment.eval.clone(),
             seeds: experiment.seeds.clone(),
             overrides: experiment.overrides.clone(),
-            cells: comparison.cells.len(),
+            cells: comparison.cells().count(),
             found: count(|end| matches!(end, CellEnd::Found(_))),
             run: count(|end| matches!(end, CellEnd::Done(_) | CellEnd::Failed(_))),
             interrupted: comparison.interrupted,
             warnings: comparison.warnings.clone(),
-            choice: experiment.choose.as_ref().map(|rule| choose(rule, &experiment.settings, &settings)),
-            settings,
-            failures: failures.collect(),
+            offline: offline.map(|(part, cells)| OfflineSummary::new(part, cells)),
+            interactive: interactive.map(|(part, cells)| InteractiveSummary::new(part, &cells.cells)),
+            failures,
         }
     }
 }
 
-fn setting(experiment: &Experiment, comparison: &Comparison, n: usize) -> SettingSummary {
-    let setting = &experiment.settings[n];
-    let outcomes: Vec<_> = comparison.cells.iter().filter(|c| c.place.setting == n).filter_map(Cell::outcome).collect();
-    let figures: Vec<&[Figure]> = outcomes.iter().map(|o| o.figures.as_slice()).collect();
+impl OfflineSummary {
+    fn new(part: &Offline, compared: &OfflineCells) -> Self {
+        let mut settings: Vec<_> =
+            part.settings.iter().enumerate().map(|(n, s)| setting(s, &of_setting(&compared.cells, n))).collect();
+        mark_front(&mut settings);
+        Self {
+            data: compared.data.clone(),
+            digest: compared.digest.clone(),
+            protected: compared.protected.clone(),
+            split: part.split.clone(),
+            validation: part.validation,
+            eval: part.eval.clone(),
+            cells: compared.cells.len(),
+            choice: part.choose.as_ref().map(|rule| choose(rule, &part.settings, &settings)),
+            settings,
+        }
+    }
+}
+
+/// Adds the cells that failed; `setting` is the one of that index.
+fn failed<'a>(
+    protocol: &'static str,
+    cells: &[Cell],
+    setting: impl Fn(usize) -> &'a Setting,
+    failures: &mut Vec<FailedCell>,
+) {
+    for Cell { place, end } in cells {
+        let CellEnd::Failed(reason) = end else { continue };
+        let setting = setting(place.setting);
+        failures.push(FailedCell {
+            protocol,
+            recommender: setting.recommender.into(),
+            label: setting.label.clone(),
+            seed: place.seed,
+            fold: place.fold,
+            reason: reason.clone(),
+        });
+    }
+}
+
+/// The finished cells of one setting, or of one agent.
+pub(super) fn of_setting(cells: &[Cell], n: usize) -> Vec<&Outcome> {
+    cells.iter().filter(|c| c.place.setting == n).filter_map(Cell::outcome).collect()
+}
+
+fn setting(setting: &Setting, outcomes: &[&Outcome]) -> SettingSummary {
     let seconds: Vec<f64> = outcomes.iter().map(|o| o.seconds.fit).collect();
     SettingSummary {
         recommender: setting.recommender.into(),
@@ -188,7 +231,7 @@ fn setting(experiment: &Experiment, comparison: &Comparison, n: usize) -> Settin
         cells: outcomes.len(),
         fit_seconds: (!seconds.is_empty()).then(|| mean_and_sd(&seconds).0),
         pareto: false,
-        figures: means(&figures),
+        figures: means(outcomes),
     }
 }
 
@@ -201,7 +244,11 @@ fn mark_front(settings: &mut [SettingSummary]) {
 }
 
 /// Joins the figures of several cells, in the order in which they first occur.
-fn means(cells: &[&[Figure]]) -> Vec<MeanFigure> {
+pub(super) fn means(outcomes: &[&Outcome]) -> Vec<MeanFigure> {
+    joined(&outcomes.iter().map(|o| o.figures.as_slice()).collect::<Vec<_>>())
+}
+
+fn joined(cells: &[&[Figure]]) -> Vec<MeanFigure> {
     type Values = Vec<(f64, u64)>;
     let mut order: Vec<&Figure> = Vec::new();
     let mut values: HashMap<(&str, Option<usize>, Option<&str>), Values> = HashMap::new();
@@ -223,7 +270,7 @@ fn means(cells: &[&[Figure]]) -> Vec<MeanFigure> {
 }
 
 /// Mean and sample standard deviation; the latter needs two values.
-fn mean_and_sd(values: &[f64]) -> (f64, Option<f64>) {
+pub(super) fn mean_and_sd(values: &[f64]) -> (f64, Option<f64>) {
     let n = values.len() as f64;
     let mean = values.iter().sum::<f64>() / n;
     let squares: f64 = values.iter().map(|v| (v - mean) * (v - mean)).sum();
@@ -248,7 +295,7 @@ mod tests {
         };
         let first = [figure("ndcg", None, 0.5, 10), figure("ndcg", Some("g=a"), 0.25, 4)];
         let second = [figure("ndcg", None, 1.5, 8)];
-        let joined = means(&[&first, &second]);
+        let joined = joined(&[&first, &second]);
         assert_eq!(joined.len(), 2);
         assert_eq!((joined[0].mean, joined[0].sd, joined[0].n), (1.0, Some(0.5f64.sqrt()), 8));
         assert_eq!((joined[1].mean, joined[1].sd, joined[1].cells), (0.25, None, 1));

@@ -2,9 +2,10 @@
 
 use super::columns::{Column, Rows, all, column, metric_table, number, present};
 use super::fairness::{choice_table, choice_words, fairness_table, fairness_words};
-use super::summary::{MeanFigure, SettingSummary, Summary};
+use super::interactive;
+use super::summary::{FailedCell, MeanFigure, OfflineSummary, SettingSummary, Summary};
 use crate::progress::printable;
-use crate::protocol::metric_name;
+use crate::protocol::{metric_name, offline};
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{Cell, ContentArrangement, Table};
 use std::fmt::Write;
@@ -30,48 +31,22 @@ pub fn terminal(summary: &Summary) -> String {
 
 fn report(summary: &Summary, width: Option<u16>) -> String {
     let mut out = String::new();
-    let seeds = summary.seeds.len();
-    let plural = if seeds == 1 { "" } else { "s" };
-    let folds = summary.cells / (seeds * summary.settings.len()).max(1);
-    let folds = if folds > 1 { format!(" x {folds} folds") } else { String::new() };
-    let spread = if summary.cells > summary.settings.len() { ", mean ± standard deviation" } else { "" };
-    let _ = writeln!(out, "{} on {}: {seeds} seed{plural}{folds}{spread}", summary.experiment, summary.data.name);
-    let (table, dropped) = fitted(main_table(summary), width);
-    let _ = writeln!(out, "{table}");
-    let _ = write!(out, "↓ lower is better, ↑ higher is better, * best of its column");
-    let k = summary.eval.k[0];
-    let users = all(&summary.settings).filter(|f| f.metric == "ndcg" && f.k == Some(k)).map(|f| f.n).min();
-    let _ = writeln!(out, "{}", users.map_or_else(String::new, |n| format!("; ranking over {n} users")));
-    out.push_str(&left_out(&dropped));
-    if let Some(table) = gap_table(summary, k) {
-        let (table, dropped) = fitted(table, width);
-        let _ = write!(
-            out,
-            "\n{}: gap between user groups of {ENOUGH} or more, and the lowest group\n{table}\n{}",
-            metric_name("ndcg", Some(k)),
-            left_out(&dropped)
-        );
+    if let Some(part) = &summary.offline {
+        of_recommenders(part, summary, width, &mut out);
     }
-    if let Some(table) = fairness_table(summary) {
-        let (table, dropped) = fitted(table, width);
-        let [above, below] = fairness_words(summary);
-        let _ = write!(out, "\n{above}\n{table}\n{below}\n{}", left_out(&dropped));
-    }
-    if let Some(choice) = &summary.choice {
-        let (table, without) = choice_table(summary, choice);
-        let _ = writeln!(out, "\n{}", choice_words(&choice.rule));
-        // A header alone says nothing.
-        if table.len() > 1 {
-            let (table, dropped) = fitted(table, width);
-            let _ = write!(out, "{table}\n{}", left_out(&dropped));
+    if let Some(part) = &summary.interactive {
+        if summary.offline.is_some() {
+            out.push('\n');
         }
-        out.push_str(&without);
+        out.push_str(&interactive::text(part, summary, width));
     }
     for warning in &summary.warnings {
         let _ = writeln!(out, "warn    {}", printable(warning));
     }
     for f in &summary.failures {
-        let _ = writeln!(out, "FAILED  {}, seed {}, fold {}: {}", f.label, f.seed, f.fold, printable(&f.reason));
+        // An agent has no folds.
+        let fold = if f.protocol == offline::NAME { format!(", fold {}", f.fold) } else { String::new() };
+        let _ = writeln!(out, "FAILED  {}, seed {}{fold}: {}", f.label, f.seed, printable(&f.reason));
     }
     let done = summary.found + summary.run - summary.failures.len();
     let _ = write!(out, "{done} of {} cells finished ({} found, {} run)", summary.cells, summary.found, summary.run);
@@ -85,9 +60,54 @@ fn report(summary: &Summary, width: Option<u16>) -> String {
     out
 }
 
+/// `3 seeds`.
+pub(super) fn seeds(summary: &Summary) -> String {
+    let seeds = summary.seeds.len();
+    format!("{seeds} seed{}", if seeds == 1 { "" } else { "s" })
+}
+
+/// Recommenders on held-out rows.
+fn of_recommenders(part: &OfflineSummary, summary: &Summary, width: Option<u16>, out: &mut String) {
+    let folds = part.cells / (summary.seeds.len() * part.settings.len()).max(1);
+    let folds = if folds > 1 { format!(" x {folds} folds") } else { String::new() };
+    let spread = if part.cells > part.settings.len() { ", mean ± standard deviation" } else { "" };
+    let _ = writeln!(out, "{} on {}: {}{folds}{spread}", summary.experiment, part.data.name, seeds(summary));
+    let (table, dropped) = fitted(main_table(part, &summary.failures), width);
+    let _ = writeln!(out, "{table}");
+    let _ = write!(out, "↓ lower is better, ↑ higher is better, * best of its column");
+    let k = part.eval.k[0];
+    let users = all(&part.settings).filter(|f| f.metric == "ndcg" && f.k == Some(k)).map(|f| f.n).min();
+    let _ = writeln!(out, "{}", users.map_or_else(String::new, |n| format!("; ranking over {n} users")));
+    out.push_str(&left_out(&dropped));
+    if let Some(table) = gap_table(part, k) {
+        let (table, dropped) = fitted(table, width);
+        let _ = write!(
+            out,
+            "\n{}: gap between user groups of {ENOUGH} or more, and the lowest group\n{table}\n{}",
+            metric_name("ndcg", Some(k)),
+            left_out(&dropped)
+        );
+    }
+    if let Some(table) = fairness_table(part) {
+        let (table, dropped) = fitted(table, width);
+        let [above, below] = fairness_words(part);
+        let _ = write!(out, "\n{above}\n{table}\n{below}\n{}", left_out(&dropped));
+    }
+    if let Some(choice) = &part.choice {
+        let (table, without) = choice_table(part, choice);
+        let _ = writeln!(out, "\n{}", choice_words(&choice.rule));
+        // A header alone says nothing.
+        if table.len() > 1 {
+            let (table, dropped) = fitted(table, width);
+            let _ = write!(out, "{table}\n{}", left_out(&dropped));
+        }
+        out.push_str(&without);
+    }
+}
+
 /// The table with as many columns from the left as fit the width, and the names of the others. The first two stay: text
 /// that the terminal wraps can still be read.
-fn fitted(rows: Rows, width: Option<u16>) -> (Table, Vec<String>) {
+pub(super) fn fitted(rows: Rows, width: Option<u16>) -> (Table, Vec<String>) {
     let columns = rows.first().map_or(0, Vec::len);
     let mut count = columns;
     loop {
@@ -107,21 +127,23 @@ fn fitted(rows: Rows, width: Option<u16>) -> (Table, Vec<String>) {
 }
 
 /// The footer of a table without some of its columns.
-fn left_out(columns: &[String]) -> String {
+pub(super) fn left_out(columns: &[String]) -> String {
     if columns.is_empty() {
         return String::new();
     }
     format!("left out, the terminal is too narrow: {}\n", columns.join(", "))
 }
 
-fn main_table(summary: &Summary) -> Rows {
+fn main_table(summary: &OfflineSummary, failures: &[FailedCell]) -> Rows {
     let settings: Vec<&SettingSummary> = summary.settings.iter().collect();
     let mut table = metric_table(summary, &settings, &present(summary, &ACCURACY));
     table[0].push(Cell::new("fit s"));
     for (row, setting) in table[1..].iter_mut().zip(settings) {
         row.push(number(match setting.fit_seconds {
             Some(seconds) => format!("{seconds:.2}"),
-            None if summary.failures.iter().any(|f| f.label == setting.label) => "failed".into(),
+            None if failures.iter().any(|f| (f.protocol, &f.label) == (offline::NAME, &setting.label)) => {
+                "failed".into()
+            }
             None => "-".into(),
         }));
     }
@@ -129,7 +151,7 @@ fn main_table(summary: &Summary) -> Rows {
 }
 
 /// For each grouping of users how far the groups are apart, and which one is worst off.
-fn gap_table(summary: &Summary, k: usize) -> Option<Rows> {
+fn gap_table(summary: &OfflineSummary, k: usize) -> Option<Rows> {
     let groupings: Vec<&str> = summary.data.user_groups.iter().map(|g| g.name.as_str()).collect();
     let mut shown = false;
     let header = groupings.iter().flat_map(|g| [format!("{g} gap"), "lowest".into()]);

@@ -1,0 +1,134 @@
+//! The comparison: every setting on every division of the data, every agent in its world, with every seed, one cell after
+//! the other.
+//!
+//! Cells run one at a time, each on all threads: their times can be compared, and memory holds one model.
+//!
+//! Random numbers of a cell come from a node of `Streams::new(seed)` that is the same for every recommender (`fit`) or agent
+//! (`agent`), on purpose. Streams are addressed by label and index, so no plugin can use up or shift what another one draws,
+//! and a result depends neither on the other runs of the experiment nor on their order. Settings of one plugin get common
+//! random numbers (the same start, say), which takes noise out of their difference. Splits and worlds draw from other nodes, so
+//! what is held out tells nothing about what a plugin draws.
+
+mod cells;
+mod interactive;
+mod offline;
+
+pub use interactive::InteractiveCells;
+pub use offline::OfflineCells;
+
+use crate::cell::{self, Outcome};
+use crate::experiment::Experiment;
+use crate::failure::Failure;
+use crate::progress::Progress;
+use crate::store::Store;
+use cells::Runner;
+use evenhand_core::Run;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+/// What surrounds a comparison and has no influence on its results.
+#[derive(Debug)]
+pub struct Host {
+    /// Number of threads; 0 means one per processor.
+    pub threads: usize,
+    /// Set to stop after what is under way.
+    pub cancel: Arc<AtomicBool>,
+    /// Where progress is told.
+    pub progress: Progress,
+}
+
+/// What came out of a comparison.
+#[derive(Debug)]
+pub struct Comparison {
+    /// Recommenders on held-out rows, where the experiment has them.
+    pub offline: Option<OfflineCells>,
+    /// Agents in a world that answers, where the experiment has them.
+    pub interactive: Option<InteractiveCells>,
+    /// What the reader of the results should know.
+    pub warnings: Vec<String>,
+    /// Whether it was stopped before its end.
+    pub interrupted: bool,
+}
+
+impl Comparison {
+    /// All cells: those of recommenders, then those of agents.
+    pub fn cells(&self) -> impl Iterator<Item = &Cell> {
+        let offline = self.offline.iter().flat_map(|part| &part.cells);
+        offline.chain(self.interactive.iter().flat_map(|part| &part.cells))
+    }
+}
+
+/// One cell of a comparison.
+#[derive(Debug)]
+pub struct Cell {
+    /// Which one.
+    pub place: Place,
+    /// What became of it.
+    pub end: CellEnd,
+}
+
+/// Which cell of its part of a comparison.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Place {
+    /// Index of the setting, or of the agent.
+    pub setting: usize,
+    /// The seed.
+    pub seed: u64,
+    /// The fold, from 0; 0 of an agent.
+    pub fold: usize,
+}
+
+/// What became of a cell.
+#[derive(Debug)]
+pub enum CellEnd {
+    /// Measured now.
+    Done(Outcome),
+    /// Measured by an earlier run.
+    Found(Outcome),
+    /// The plugin failed; the reason.
+    Failed(String),
+    /// Not run, since the comparison was stopped.
+    Skipped,
+}
+
+impl Cell {
+    /// The outcome, if there is one.
+    pub fn outcome(&self) -> Option<&Outcome> {
+        match &self.end {
+            CellEnd::Done(outcome) | CellEnd::Found(outcome) => Some(outcome),
+            CellEnd::Failed(_) | CellEnd::Skipped => None,
+        }
+    }
+}
+
+/// Runs `experiment`. With a store, finished cells are found there and each new one is kept at once.
+///
+/// # Errors
+/// [`Failure::Data`] where there is no data to compare on, [`Failure::Write`] where results can not be kept. A plugin
+/// that fails is no error: its cell has [`CellEnd::Failed`].
+pub fn compare(experiment: &Experiment, store: Option<&Store>, host: &Host) -> Result<Comparison, Failure> {
+    let base = Run::new(0).with_threads(host.threads).map_err(|e| Failure::Usage(format!("--threads: {e}")))?;
+    let base = base.with_dense(Arc::new(evenhand_kernels::Cpu)).with_cancel(host.cancel.clone());
+    let runner = Runner { store, host, base };
+    let seeds = &experiment.seeds;
+    let mut warnings = experiment.warnings.clone();
+    let data = experiment.offline.as_ref().map(|part| offline::Shared::open(part, &runner)).transpose()?;
+    let offline = data.as_ref().map(|shared| offline::Work::begin(shared, seeds, &runner)).transpose()?;
+    let interactive = experiment.interactive.as_ref().map(|part| interactive::Work::begin(part, seeds, &runner));
+    let missing = offline.as_ref().map_or(0, |w| w.missing()) + interactive.as_ref().map_or(0, |w| w.missing());
+    host.progress.begin(missing);
+    let offline = offline.map(|work| work.run(&mut warnings)).transpose()?;
+    let interactive = interactive.map(interactive::Work::run).transpose()?;
+    host.progress.end();
+    let interrupted =
+        offline.as_ref().is_some_and(|p| p.cut_short) || interactive.as_ref().is_some_and(|p| p.cut_short);
+    let mut comparison = Comparison { offline, interactive, warnings, interrupted };
+    let other = |c: &&Cell| matches!(&c.end, CellEnd::Found(outcome) if outcome.build.as_deref() != cell::build());
+    let others = comparison.cells().filter(other).count();
+    if others > 0 {
+        let text = format!("{others} cells were found from another build of the program; --fresh measures them anew");
+        host.progress.note(&format!("  warn    {text}"));
+        comparison.warnings.push(text);
+    }
+    Ok(comparison)
+}

@@ -1,0 +1,197 @@
+//! Recommenders on held-out rows: every setting on every division of the data.
+
+use super::Place;
+use super::cells::{Cells, Runner};
+use crate::cell;
+use crate::compare::Cell;
+use crate::experiment::{Offline, Source};
+use crate::failure::Failure;
+use crate::load::{self, Description};
+use crate::panics;
+use crate::protocol::offline;
+use crate::split::{Division, Fold};
+use evenhand_core::{Dataset, Error, Run, Streams};
+use std::borrow::Cow;
+
+/// What came out of comparing recommenders on held-out rows.
+#[derive(Debug)]
+pub struct OfflineCells {
+    /// The data.
+    pub data: Description,
+    /// Hash of the data.
+    pub digest: String,
+    /// Names of the groupings of users and of items between which fairness is measured.
+    pub protected: [Option<String>; 2],
+    /// Test rows of the first division.
+    pub test_rows: usize,
+    /// Every cell, by setting, seed and fold.
+    pub cells: Vec<Cell>,
+    /// Whether some cells were not run.
+    pub(super) cut_short: bool,
+}
+
+/// A comparison of recommenders under way.
+pub(super) struct Work<'a> {
+    runner: &'a Runner<'a>,
+    shared: &'a Shared<'a>,
+    seeds: &'a [u64],
+    cells: Cells,
+    /// The division of the first seed.
+    first: Option<Division<'a>>,
+    description: Description,
+    test_rows: usize,
+}
+
+/// What the cells have in common.
+pub(super) struct Shared<'a> {
+    part: &'a Offline,
+    data: Dataset,
+    digest: String,
+    /// What was guessed about the data.
+    remarks: Vec<String>,
+}
+
+impl<'a> Work<'a> {
+    /// Looks at the first division of the data, and for cells that are finished.
+    pub(super) fn begin(shared: &'a Shared<'a>, seeds: &'a [u64], runner: &'a Runner<'a>) -> Result<Self, Failure> {
+        let part = shared.part;
+        // The division of the first seed tells how many folds there are, also where every cell is found.
+        let first = shared.divide(seeds[0])?;
+        let test_rows = first.fold(0).map_err(Failure::of_data)?.test.len();
+        let places = places(part, seeds, first.count()).collect();
+        let cells = Cells::begin(places, runner, |place| cell::of_recommender(part, &shared.digest, place));
+        let description = load::describe(&shared.data);
+        let work = Self { runner, shared, seeds, cells, first: Some(first), description, test_rows };
+        work.announce();
+        Ok(work)
+    }
+
+    /// Cells to be run.
+    pub(super) fn missing(&self) -> usize {
+        self.cells.missing()
+    }
+
+    /// Runs them.
+    pub(super) fn run(mut self, warnings: &mut Vec<String>) -> Result<OfflineCells, Failure> {
+        let Shared { part, data, digest, remarks } = self.shared;
+        warnings.extend(remarks.iter().cloned());
+        let about = if self.seeds.len() > 1 { format!(" (seed {})", self.seeds[0]) } else { String::new() };
+        let doubts = self.first.iter().flat_map(|first| &first.warnings);
+        warnings.extend(doubts.map(|w| format!("{w}{about}")));
+        for &seed in self.seeds {
+            if self.runner.stopped() || self.cells.without_end(|place| place.seed == seed).is_empty() {
+                continue;
+            }
+            let first = self.first.take().filter(|_| seed == self.seeds[0]);
+            let division = first.map_or_else(|| self.shared.divide(seed), Ok)?;
+            for at in 0..division.count() {
+                let missing = self.cells.without_end(|place| (place.seed, place.fold) == (seed, at));
+                if missing.is_empty() || self.runner.stopped() {
+                    continue;
+                }
+                let fold = self.shared.fold(seed, &division, at)?;
+                for place in missing {
+                    if self.runner.stopped() {
+                        break;
+                    }
+                    let setting = &part.settings[place.setting];
+                    let label = if fold.label.is_empty() { String::new() } else { format!("  {}", fold.label) };
+                    let name = format!("{}  seed {seed}{label}", setting.label);
+                    let identity = cell::of_recommender(part, digest, place);
+                    let end = self.runner.run(&name, seed, identity, |run| {
+                        offline::measure(setting.recipe.as_ref(), data, &fold, &part.eval, &run.child("fit"))
+                    })?;
+                    self.cells.set(place, end);
+                }
+            }
+        }
+        let done = self.cells.finish(self.runner, |place| cell::of_recommender(part, digest, place));
+        if done.cells.iter().filter_map(Cell::outcome).any(|o| !o.figures.iter().any(|f| f.metric == "ndcg")) {
+            let text = "no test row is relevant to its user, so there are no ranking metrics; see `eval.relevant`";
+            warnings.push(format!("{text} (values above {} are liked)", data.scale.like_above));
+        }
+        let protected = data.protected();
+        Ok(OfflineCells {
+            data: self.description,
+            digest: digest.clone(),
+            protected: [protected.users, protected.items].map(|groups| groups.map(|g| g.name().to_string())),
+            test_rows: self.test_rows,
+            cells: done.cells,
+            cut_short: done.cut_short,
+        })
+    }
+
+    /// Says on stderr what is about to be compared.
+    fn announce(&self) {
+        let (part, data) = (self.shared.part, &self.description);
+        let say = |text: String| self.runner.host.progress.note(&text);
+        say(format!("  data    {}  {} users  {} items  {} rows", data.name, data.users, data.items, data.rows));
+        for groups in data.user_groups.iter().filter(|g| !g.protected) {
+            say(format!("  groups  users by {groups}"));
+        }
+        for (side, groupings) in [("users", &data.user_groups), ("items", &data.item_groups)] {
+            groupings.iter().filter(|g| g.protected).for_each(|groups| say(format!("  groups  {side} by {groups}")));
+        }
+        let held =
+            part.validation.map_or_else(String::new, |share| format!("  validation {share} of the training rows"));
+        say(format!("  split   {}  {} test rows{held}", part.split.name(), self.test_rows));
+        let (cells, settings, seeds) = (self.cells.len(), part.settings.len(), self.seeds.len());
+        let folds = cells / (seeds * settings);
+        let folds = if folds > 1 { format!(" x {folds} folds") } else { String::new() };
+        let plan = format!("{cells} cells = {settings} settings x {seeds} seeds{folds}");
+        let missing = self.cells.missing();
+        say(format!("  plan    {plan}   {} found   {missing} to run", cells - missing));
+    }
+}
+
+impl<'a> Shared<'a> {
+    /// Loads the data.
+    pub(super) fn open(part: &'a Offline, runner: &Runner<'_>) -> Result<Self, Failure> {
+        let (data, remarks) = open(&part.data, runner)?;
+        if let Some(choose) = &part.choose {
+            choose.by.check(data.protected()).map_err(Failure::of_data)?;
+        }
+        Ok(Self { part, digest: cell::digest(&data), data, remarks })
+    }
+
+    fn divide(&self, seed: u64) -> Result<Division<'_>, Failure> {
+        Division::new(&self.data, &self.part.split, &Streams::new(seed)).map_err(Failure::of_data)
+    }
+
+    /// One fold of the division with that seed, its validation rows held out where there are to be some.
+    fn fold<'d>(&self, seed: u64, division: &'d Division<'_>, at: usize) -> Result<Cow<'d, Fold>, Failure> {
+        let fold = division.fold(at).map_err(Failure::of_data)?;
+        let Some(share) = self.part.validation else { return Ok(fold) };
+        fold.with_validation(&self.part.split, share, &Streams::new(seed)).map(Cow::Owned).map_err(Failure::of_data)
+    }
+}
+
+/// All cells by setting, seed, fold.
+fn places<'a>(part: &Offline, seeds: &'a [u64], folds: usize) -> impl Iterator<Item = Place> + use<'a> {
+    let of_seed = move |setting, seed| (0..folds).map(move |fold| Place { setting, seed, fold });
+    let of_setting = move |setting| seeds.iter().flat_map(move |&seed| of_seed(setting, seed));
+    (0..part.settings.len()).flat_map(of_setting)
+}
+
+/// Loads the data, or has it made; and what was guessed on the way.
+fn open(source: &Source, runner: &Runner<'_>) -> Result<(Dataset, Vec<String>), Failure> {
+    let base: &Run = &runner.base;
+    let read = || match source {
+        Source::Path { path, options } => {
+            let (data, notes) = base.install(|| load::load_with_notes(path, options))?;
+            runner.host.progress.note(&format!("  read    {notes}"));
+            Ok((data, notes.remarks))
+        }
+        Source::Simulator { recipe, seed, protect } => {
+            let mut data = recipe.open(&base.clone().with_seed(*seed).child("data"))?.dataset()?;
+            data.check()?;
+            protect.apply(&mut data)?;
+            let doubts = load::doubts(&data);
+            Ok((data, doubts))
+        }
+    };
+    let data = panics::caught(read).map_err(|panic| Failure::Data(Error::Unusable(panic)))?;
+    let (data, remarks) = data.map_err(Failure::of_data)?;
+    data.check().map_err(Failure::Data)?;
+    Ok((data, remarks))
+}

@@ -1,0 +1,176 @@
+//! The interactive part of an experiment: which agents meet which world.
+
+use super::Setting;
+use super::document;
+use super::reader::Reader;
+use crate::catalog;
+use crate::failure::Failure;
+use evenhand_core::params::parameters;
+use evenhand_core::{Policy, Simulator};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value as Json, json};
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Agents to be compared in a world that answers.
+pub struct Interactive {
+    /// The world, drawn anew for each seed of the experiment; the same one for all agents.
+    pub simulator: Box<dyn Simulator>,
+    /// Effective parameters of the simulator, with `plugin`, its name.
+    pub world: Json,
+    /// Package and version of the simulator and of every plugin nested in it.
+    pub origins: Vec<String>,
+    /// How long and how.
+    pub options: Options,
+    /// Who is compared, in order.
+    pub agents: Vec<Agent>,
+}
+
+/// How agents are compared: the keys of `[interactive]` beside `simulator` and `agent`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Options {
+    /// Number of periods, at least 1.
+    pub periods: usize,
+    /// Items shown to a user who asks, at least 1.
+    pub slate: usize,
+    /// Number of random pairs of those users and items that are there from the start; on them the predictions of agents
+    /// are measured, whatever the agents choose.
+    pub pairs: usize,
+    /// Whether every action is logged with its propensity, for evaluating other policies on the log.
+    pub log: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { periods: 30, slate: 1, pairs: 1000, log: false }
+    }
+}
+
+/// One agent: a recommender, a policy over it, and how it learns. A row of the table.
+pub struct Agent {
+    /// The recommender; its label is the agent's.
+    pub setting: Setting,
+    /// The policy.
+    pub policy: Arc<dyn Policy>,
+    /// Effective parameters of the policy, with `plugin`, its name.
+    pub policy_params: Json,
+    /// How it learns.
+    pub learning: Learning,
+    /// How it answers users of whom it has no observation.
+    pub cold: Cold,
+}
+
+/// How an agent learns from what it observes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Learning {
+    /// The model takes in the observations of each period. The default for recommenders that can.
+    Online,
+    /// A new model is fitted to all observations after each period, with the same random numbers each time. The default for
+    /// all other recommenders.
+    Refit,
+    /// The same, starting from the model before.
+    WarmStart,
+}
+
+/// How an agent answers users of whom it has no observation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Cold {
+    /// With items drawn uniformly, and no prediction. The default where models are fitted again and again.
+    Random,
+    /// As the model and the policy see fit. The default where the model learns online, from its prior on.
+    Model,
+}
+
+/// Reads `[interactive]`.
+pub(super) fn read<'t>(reader: &mut Reader<'_, 't>, value: document::Value<'t>) -> Result<Interactive, Failure> {
+    let span = value.span();
+    let mut table = reader.table(value, "interactive")?;
+    let missing = |what: &str| reader.document.error(span.clone(), format!("`[interactive]` without {what}"));
+    let simulator = table.remove("simulator").ok_or_else(|| missing("`simulator`"))?;
+    let given = table.remove("agent").ok_or_else(|| missing("`[[interactive.agent]]`: nothing to compare"))?;
+    let place = |key: &str, table: &document::Table<'_>| table.get(key).map(|v| v.span());
+    let places = ["periods", "slate"].map(|key| (key, place(key, &table)));
+    let options: Options = reader.document.read(table, span.clone(), "interactive", &["simulator", "agent"])?;
+    for ((key, place), value) in places.into_iter().zip([options.periods, options.slate]) {
+        if value == 0 {
+            let text = format!("`interactive.{key}` = 0, expected at least 1");
+            return Err(reader.document.error(place.unwrap_or_else(|| span.clone()), text));
+        }
+    }
+    let recipe = reader.simulator(&simulator)?;
+    let mut world = parameters(recipe.as_ref());
+    let origins = catalog::origins(reader.catalog, "simulator", recipe.name(), &world);
+    world["plugin"] = recipe.name().into();
+    let agents = reader.listed(given, "interactive.agent", agents, |a| &a.setting.label, same)?;
+    Ok(Interactive { simulator: recipe, world, origins, options, agents })
+}
+
+/// Whether two agents are the same but for their labels.
+fn same(a: &Agent, b: &Agent) -> bool {
+    a.identity() == b.identity()
+}
+
+impl Agent {
+    /// All that decides what the agent does, its randomness apart.
+    pub fn identity(&self) -> Json {
+        json!({
+            "recommender": self.setting.recommender,
+            "params": self.setting.params,
+            "policy": self.policy_params,
+            "origins": self.setting.origins,
+            "learning": self.learning,
+            "cold": self.cold,
+        })
+    }
+}
+
+/// The agents of one `[[interactive.agent]]`: one for each setting of the recommender and each of the policy.
+fn agents<'t>(
+    reader: &Reader<'_, 't>,
+    mut table: document::Table<'t>,
+    label: Option<&str>,
+    span: Range<usize>,
+) -> Result<Vec<Agent>, Failure> {
+    const OWN: [&str; 3] = ["policy", "learning", "cold"];
+    let [policy, learning, cold] = OWN.map(|key| table.remove(key));
+    let policy = policy.ok_or_else(|| {
+        let text = "`[[interactive.agent]]` without `policy`, e.g. policy = \"greedy\"";
+        reader.document.error(span.clone(), text)
+    })?;
+    let policies = reader.policies(&policy)?;
+    let place = learning.as_ref().map(|value| value.span());
+    let learning: Option<Learning> = learning.map(|v| reader.choice(&v, "learning")).transpose()?;
+    let cold: Option<Cold> = cold.map(|v| reader.choice(&v, "cold")).transpose()?;
+    let agent = |mut setting: Setting, policy: &(Arc<dyn Policy>, String)| {
+        let able = setting.recipe.online();
+        if learning == Some(Learning::Online) && !able {
+            let text = format!("`{}` does not learn online, expected refit or warm-start", setting.recommender);
+            return Err(reader.document.error(place.clone().unwrap_or_default(), text));
+        }
+        let (policy, shown) = policy;
+        if label.is_none() || policies.len() > 1 {
+            setting.label = format!("{} {shown}", setting.label);
+        }
+        let learning = learning.unwrap_or(if able { Learning::Online } else { Learning::Refit });
+        let usual = if learning == Learning::Online { Cold::Model } else { Cold::Random };
+        let mut policy_params = parameters(policy.as_ref());
+        setting.origins.extend(catalog::origins(reader.catalog, "policy", policy.name(), &policy_params));
+        policy_params["plugin"] = policy.name().into();
+        let (policy, cold) = (policy.clone(), cold.unwrap_or(usual));
+        Ok(Agent { setting, policy, policy_params, learning, cold })
+    };
+    // A recipe can not be cloned, so the settings are read once for each policy.
+    let read = |_: &_| Ok(reader.run(table.clone(), label, span.clone(), "interactive.agent", &OWN)?.into_iter());
+    let mut settings = policies.iter().map(read).collect::<Result<Vec<_>, Failure>>()?;
+    let mut agents = Vec::new();
+    while let Some(first) = settings[0].next() {
+        let others: Vec<Setting> = settings[1..].iter_mut().filter_map(Iterator::next).collect();
+        for (setting, policy) in std::iter::once(first).chain(others).zip(&policies) {
+            agents.push(agent(setting, policy)?);
+        }
+    }
+    Ok(agents)
+}

@@ -1,0 +1,189 @@
+//! The offline part of an experiment: which recommenders are compared on which data.
+
+use super::choose::{self, Choose, Places};
+use super::document::{self, Document};
+use super::reader::Reader;
+use crate::failure::Failure;
+use crate::load::{self, Grouping};
+use crate::split::Split;
+use evenhand_core::{Recommender, Simulator};
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// Recommenders to be compared on held-out rows of a data set.
+pub struct Offline {
+    /// Where the data comes from.
+    pub data: Source,
+    /// How it is divided.
+    pub split: Split,
+    /// Share of the training rows held out for choosing between settings.
+    pub validation: Option<f64>,
+    /// What is measured.
+    pub eval: Eval,
+    /// What is compared, in order.
+    pub settings: Vec<Setting>,
+    /// How settings are chosen, if they are.
+    pub choose: Option<Choose>,
+}
+
+/// Where data comes from.
+pub enum Source {
+    /// A file or folder.
+    Path {
+        /// The file or folder.
+        path: PathBuf,
+        /// How to read it.
+        options: Box<load::Options>,
+    },
+    /// A simulator that emits a data set, the same one for every seed of the experiment: those repeat the measurement,
+    /// not the world.
+    Simulator {
+        /// The simulator.
+        recipe: Box<dyn Simulator>,
+        /// What the world is drawn from.
+        seed: u64,
+        /// The groupings between which fairness is asked for; by default those of the simulator.
+        protect: load::Protect,
+    },
+}
+
+/// What is measured.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Eval {
+    /// Lengths of the lists of recommendations, without repetition; the first one is shown in tables.
+    #[serde(deserialize_with = "lengths")]
+    pub k: Vec<usize>,
+    /// Which test rows are relevant to their user.
+    pub relevant: Relevant,
+}
+
+impl Default for Eval {
+    fn default() -> Self {
+        Self { k: vec![10], relevant: Relevant::Liked }
+    }
+}
+
+/// Which test rows are relevant to their user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Relevant {
+    /// Those with a value strictly above the data's threshold.
+    Liked,
+    /// All of them.
+    All,
+}
+
+fn lengths<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Vec<usize>, D::Error> {
+    let mut given = Vec::<usize>::deserialize(from)?;
+    if given.is_empty() || given.contains(&0) {
+        return Err(serde::de::Error::custom("expected at least one list length, each at least 1"));
+    }
+    let mut seen = std::collections::HashSet::new();
+    given.retain(|&k| seen.insert(k));
+    Ok(given)
+}
+
+/// One recommender with its parameters: a row of the table.
+pub struct Setting {
+    /// Name of the recommender.
+    pub recommender: &'static str,
+    /// What tables call the setting.
+    pub label: String,
+    /// Effective parameters, defaults included.
+    pub params: Json,
+    /// Package and version of the recommender and of every plugin nested in it.
+    pub origins: Vec<String>,
+    /// The recommender itself.
+    pub recipe: Box<dyn Recommender>,
+}
+
+/// The keys of the offline part, as far as they have been read.
+#[derive(Default)]
+pub(super) struct Parts<'a, 't> {
+    data: Option<Source>,
+    split: Option<Split>,
+    validation: Option<f64>,
+    eval: Option<Eval>,
+    settings: Option<Vec<Setting>>,
+    choose: Option<(Choose, Places<'a, 't>)>,
+    /// Whether there is any of its keys.
+    begun: bool,
+    /// Paths in it as they hold in every folder, with their keys.
+    pub(super) paths: Vec<(String, String)>,
+}
+
+impl<'a, 't> Parts<'a, 't> {
+    /// The keys of an experiment that belong to this part.
+    pub(super) const KEYS: [&'static str; 5] = ["data", "split", "eval", "run", "choose"];
+
+    /// Reads one of [`Self::KEYS`].
+    pub(super) fn read(
+        &mut self,
+        reader: &mut Reader<'a, 't>,
+        key: &str,
+        value: document::Value<'t>,
+    ) -> Result<(), Failure> {
+        self.begun = true;
+        let span = value.span();
+        match key {
+            "data" => {
+                let source = reader.source(reader.table(value, "data")?, span)?;
+                self.paths = absolute(&source);
+                self.data = Some(source);
+            }
+            "split" => {
+                let mut table = reader.table(value, "split")?;
+                let validation = choose::validation(reader.document, &mut table)?;
+                let split = reader.split(table, span)?;
+                self.validation = choose::check_validation(reader.document, &split, validation)?;
+                self.split = Some(split);
+            }
+            "eval" => self.eval = Some(reader.document.read(reader.table(value, "eval")?, span, "eval", &[])?),
+            "run" => self.settings = Some(reader.settings(value)?),
+            _ => self.choose = Some(choose::read(reader, value)?),
+        }
+        Ok(())
+    }
+
+    /// The whole part, where there is any of it.
+    pub(super) fn finish(self, document: &Document<'t>) -> Result<Option<Offline>, Failure> {
+        if !self.begun {
+            return Ok(None);
+        }
+        let missing = |what: &str| document.error(0..0, format!("no {what}"));
+        let settings = self.settings.ok_or_else(|| missing("`[[run]]`: nothing to compare"))?;
+        let data = self.data.ok_or_else(|| missing("`[data]`: nothing to compare on"))?;
+        if let Some((choose, places)) = &self.choose {
+            choose.check(places, &settings, self.validation)?;
+        }
+        Ok(Some(Offline {
+            data,
+            split: self.split.unwrap_or_default(),
+            eval: self.eval.unwrap_or_default(),
+            validation: self.validation,
+            settings,
+            choose: self.choose.map(|(choose, _)| choose),
+        }))
+    }
+}
+
+/// The paths of a data source as they hold in every folder, with their keys. One that is no Unicode stays as given.
+fn absolute(source: &Source) -> Vec<(String, String)> {
+    let Source::Path { path, options } = source else { return Vec::new() };
+    let of_groups = |key, groupings: &BTreeMap<String, Grouping>| -> Vec<(String, PathBuf)> {
+        let files = groupings.iter().filter_map(|(name, grouping)| match grouping {
+            Grouping::File { file } => Some((format!("data.{key}.{name}.file"), load::beside(path, file))),
+            Grouping::Rule { .. } => None,
+        });
+        files.collect()
+    };
+    let mut paths = vec![("data.path".to_string(), path.clone())];
+    paths.extend(options.test.as_deref().map(|test| ("data.test".into(), load::beside(path, test))));
+    paths.extend(of_groups("user_groups", &options.user_groups));
+    paths.extend(of_groups("item_groups", &options.item_groups));
+    let text = |path: PathBuf| std::path::absolute(&path).unwrap_or(path).into_os_string().into_string().ok();
+    paths.into_iter().filter_map(|(key, path)| Some((key, text(path)?))).collect()
+}

@@ -1,0 +1,156 @@
+//! An agent at work: its model, what it has observed, and the way from one to the other.
+
+use crate::experiment::{self, Cold, Learning};
+use evenhand_core::{
+    Error, Feedback, History, Interactions, Model, Output, Propensities, Requests, Result, Rows, Run, Slates, Training,
+    World,
+};
+use rand::seq::index;
+
+/// An agent between two periods.
+pub(super) struct Learner<'a> {
+    agent: &'a experiment::Agent,
+    run: &'a Run,
+    /// None as long as an agent that is fitted to observations has none.
+    model: Option<Box<dyn Model>>,
+    /// The observations of an agent that is fitted to them.
+    history: History,
+    /// Of which users there are observations.
+    known: Vec<bool>,
+}
+
+/// What was shown in a period.
+pub(super) struct Shown {
+    /// The items, in the order of the requests.
+    pub(super) slates: Slates,
+    /// Whether a request was answered at random for want of an observation; its scores mean nothing.
+    pub(super) cold: Vec<bool>,
+    /// Whether the other scores are predictions of ratings.
+    pub(super) predicts: bool,
+}
+
+impl<'a> Learner<'a> {
+    /// An agent that has observed nothing and draws from below `run`.
+    pub(super) fn new(agent: &'a experiment::Agent, run: &'a Run) -> Self {
+        let history = History::new(agent.setting.recipe.joins_repeats());
+        Self { agent, run, model: None, history, known: Vec::new() }
+    }
+
+    /// Meets the users and items that are there by now, and learns from what has come back.
+    pub(super) fn learn(&mut self, fresh: &Feedback, period: usize) -> Result<()> {
+        let run = self.below("learn", period);
+        self.known.resize(fresh.users.max(self.known.len()), false);
+        if self.agent.learning == Learning::Online {
+            if self.model.is_none() {
+                let none = Interactions::new(fresh.users, fresh.items, &Rows::default())?;
+                self.model = Some(self.fit(&Training::new(&none))?);
+            }
+            if let Some(model) = &mut self.model {
+                model.learn(fresh, &run)?;
+            }
+        } else {
+            self.history.add(fresh)?;
+            let shape = self.model.as_ref().map(|model| (model.users(), model.items()));
+            // Without an observation there is nothing to fit, unless users of whom there is none are left to the model.
+            let begun = shape.is_some() || !fresh.rows.is_empty() || self.agent.cold == Cold::Model;
+            if begun && (!fresh.rows.is_empty() || shape != Some((fresh.users, fresh.items))) {
+                let (ratings, repeats) = self.history.ratings()?;
+                self.model = Some(self.fit(&Training::new(&ratings).with_repeats(repeats.as_ref()))?);
+            }
+        }
+        fresh.rows.iter().for_each(|row| self.known[row.user as usize] = true);
+        Ok(())
+    }
+
+    /// The same random numbers each time: what is fitted again starts where it started before.
+    fn fit(&self, train: &Training<'_>) -> Result<Box<dyn Model>> {
+        let (recipe, run) = (&self.agent.setting.recipe, self.run.child("fit"));
+        let model = run.install(|| match &self.model {
+            Some(earlier) if self.agent.learning == Learning::WarmStart => recipe.refit(train, earlier.as_ref(), &run),
+            _ => recipe.fit(train, &run),
+        })?;
+        let (expected, got) = ((train.ratings.users(), train.ratings.items()), (model.users(), model.items()));
+        if expected != got {
+            let text = |(users, items): (usize, usize)| format!("{users} users and {items} items");
+            return Err(Error::shape("the fitted model", text(expected), text(got)));
+        }
+        Ok(model)
+    }
+
+    /// Answers requests with slates of `size` items.
+    pub(super) fn answer(&self, requests: &Requests, size: usize, period: usize) -> Result<Shown> {
+        let run = self.below("act", period);
+        let cold: Vec<bool> = requests.users.iter().map(|&user| self.is_cold(user)).collect();
+        let met: Vec<u32> =
+            requests.users.iter().zip(&cold).filter(|(_, cold)| !**cold).map(|(&user, _)| user).collect();
+        let mut chosen = Slates { size, ..Slates::default() };
+        if let Some(model) = self.model.as_deref().filter(|_| !met.is_empty()) {
+            let policy = self.agent.policy.prepare(World { model, seen: None }, &run)?;
+            chosen = run.install(|| policy.act(&met, size, &run))?;
+        }
+        let predicts = self.model.as_ref().is_some_and(|model| model.output() == Output::Rating);
+        if met.len() == cold.len() {
+            return Ok(Shown { slates: chosen, cold, predicts });
+        }
+        let streams = run.streams.child("cold");
+        let mut slates = Slates { size, ..Slates::default() };
+        let mut next = chosen.items.chunks(size).zip(chosen.scores.chunks(size));
+        for (&user, &cold) in requests.users.iter().zip(&cold) {
+            if cold {
+                let drawn = index::sample(&mut streams.rng(u64::from(user)), requests.present_items, size);
+                slates.items.extend(drawn.iter().map(|item| item as u32));
+                slates.scores.extend(std::iter::repeat_n(0.0, size));
+            } else if let Some((items, scores)) = next.next() {
+                slates.items.extend(items);
+                slates.scores.extend(scores);
+            }
+        }
+        Ok(Shown { slates, cold, predicts })
+    }
+
+    /// How likely the agent was to show what it has shown in the period.
+    pub(super) fn propensities(&self, requests: &Requests, shown: &Shown, period: usize) -> Result<Propensities> {
+        let run = self.below("act", period);
+        let size = shown.slates.size;
+        // At each place, a cold user is shown every item with the same probability.
+        let uniform = 1.0 / requests.present_items as f64;
+        let mut all = Propensities { values: vec![uniform; shown.slates.items.len()], draws: None };
+        let places = || shown.cold.iter().enumerate().filter(|(_, cold)| !**cold).map(|(at, _)| at);
+        let met: Vec<u32> = places().map(|at| requests.users[at]).collect();
+        if let Some(model) = self.model.as_deref().filter(|_| !met.is_empty()) {
+            let mut chosen = Slates { size, ..Slates::default() };
+            for at in places() {
+                chosen.items.extend(&shown.slates.items[at * size..][..size]);
+                chosen.scores.extend(&shown.slates.scores[at * size..][..size]);
+            }
+            let policy = self.agent.policy.prepare(World { model, seen: None }, &run)?;
+            let of_met = run.install(|| policy.propensities(&met, &chosen, &run))?.of_own_actions();
+            for (at, values) in places().zip(of_met.values.chunks(size)) {
+                all.values[at * size..][..size].copy_from_slice(values);
+            }
+            all.draws = of_met.draws;
+        }
+        Ok(all)
+    }
+
+    /// Mean squared error of the model on pairs, whatever the policy would choose; none of a model that does not predict
+    /// ratings.
+    pub(super) fn error(&self, users: &[u32], items: &[u32], expected: &[f64]) -> Result<Option<f64>> {
+        let Some(model) = self.model.as_deref().filter(|m| m.output() == Output::Rating) else { return Ok(None) };
+        if users.is_empty() {
+            return Ok(None);
+        }
+        let mut predicted = vec![0.0; users.len()];
+        model.predict(users, items, &mut predicted, self.run)?;
+        let squares: f64 = predicted.iter().zip(expected).map(|(&p, e)| (f64::from(p) - e).powi(2)).sum();
+        Ok(Some(squares / users.len() as f64))
+    }
+
+    fn is_cold(&self, user: u32) -> bool {
+        self.agent.cold == Cold::Random && !self.known.get(user as usize).copied().unwrap_or(false)
+    }
+
+    fn below(&self, label: &str, period: usize) -> Run {
+        self.run.child(label).child(&period.to_string())
+    }
+}
