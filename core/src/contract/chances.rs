@@ -94,9 +94,7 @@ pub(super) fn frequencies(s: &Subject<'_>) -> Result<(), Stop> {
                 };
                 ensure(near, || {
                     let (place, item) = (at / items, at % items);
-                    format!(
-                        "user {user}, item {item} at place {place} of {size}: shown in {share} of {SEEDS} slates, propensity {p}"
-                    )
+                    format!("user {user}, item {item} at place {place} of {size}: a share of {share}, propensity {p}")
                 })?;
             }
         }
@@ -117,7 +115,7 @@ fn pooled(s: &Subject<'_>, user: u32, size: usize) -> Result<(Vec<f64>, Option<f
     Ok((values, Some((rounds * draws as u64) as f64)))
 }
 
-/// Whether a share and a chance agree, where the variance of their difference is `chance (1 - chance) * per`. What never
+/// Whether a share and a chance agree, the variance of their difference being `chance (1 - chance) per`. What never
 /// or always happens must do so.
 fn agrees(share: f64, stated: f64, chance: f64, per: f64) -> bool {
     let variance = chance * (1.0 - chance) * per;
