@@ -137,7 +137,8 @@ pub trait Model: erased_serde::Serialize + Any + Send + Sync {
         Err(Error::Unsupported { plugin: self.kind().into(), operation: "learning from fresh observations" })
     }
 
-    /// Draws a model from the posterior: all items, and `users`. The other users of the result are as in the mean.
+    /// Draws a model from the posterior: all items, and `users`. The other users of the result are as in the mean. What is
+    /// drawn for a user does not depend on who else is in `users`.
     ///
     /// # Errors
     /// [`Error::Unsupported`] unless the model has a posterior; [`Error::Shape`] for a user out of range.

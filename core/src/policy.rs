@@ -27,6 +27,18 @@ pub struct Slates {
     pub scores: Vec<f32>,
 }
 
+impl Slates {
+    /// Room for `size` items of each of `users` users.
+    pub fn new(users: usize, size: usize) -> Self {
+        Self { size, items: vec![0; users * size], scores: vec![0.0; users * size] }
+    }
+
+    /// The items of the `b`-th user of the batch, best position first.
+    pub fn of(&self, b: usize) -> &[u32] {
+        &self.items[b * self.size..][..self.size]
+    }
+}
+
 /// How likely a policy is to show given items at their places.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Propensities {
@@ -65,18 +77,26 @@ pub trait Acting: Send + Sync {
     /// of a user depends neither on the rest of the batch nor on the number of threads.
     ///
     /// # Errors
-    /// [`Error::Shape`] for a user out of range or more items than can be shown: see [`World::check`].
+    /// [`Error::Shape`] for a user out of range or more items than can be shown: see [`World::check`];
+    /// [`Error::Diverged`] for a score that could be shown and is not finite.
     fn act(&self, users: &[u32], size: usize, run: &Run) -> Result<Slates>;
 
     /// How likely [`Self::act`] is to show `slates` to `users`, over all of its randomness. Estimates draw from
     /// `run.streams`, never what `act` draws with the same run.
     ///
     /// # Errors
-    /// [`Error::Shape`] for a user or an item out of range, or slates for another number of users.
+    /// [`Error::Shape`] for a user or an item out of range, or slates for another number of users or of more items than
+    /// can be shown: see [`World::check_slates`].
     fn propensities(&self, users: &[u32], slates: &Slates, run: &Run) -> Result<Propensities>;
 }
 
 impl World<'_> {
+    /// The items not to be shown to `user`, ascending, each once. The user must be in range.
+    pub fn seen_by(&self, user: u32) -> impl Iterator<Item = u32> + '_ {
+        let partners = self.seen.map_or(&[][..], |s| s.by_user().partners(user as usize));
+        partners.chunk_by(|a, b| a == b).map(|same| same[0])
+    }
+
     /// Checks a request for `size` items for each of `users`.
     ///
     /// # Errors
@@ -89,14 +109,12 @@ impl World<'_> {
         if size > items {
             return Err(Error::shape("items of a slate", format!("at most the {items} of the catalogue"), size));
         }
-        let Some(seen) = self.seen else { return Ok(()) };
-        if seen.users() < bound || seen.items() != items {
+        if let Some(seen) = self.seen.filter(|s| s.users() < bound || s.items() != items) {
             let got = format!("{} x {}", seen.users(), seen.items());
             return Err(Error::shape("users x items of the seen", format!("{bound} x {items}"), got));
         }
         for &user in users {
-            let partners = seen.by_user().partners(user as usize);
-            let left = items - partners.chunk_by(|a, b| a == b).count();
+            let left = items - self.seen_by(user).count();
             if left < size {
                 let expected = format!("at most the {left} that user {user} has not seen");
                 return Err(Error::shape("items of a slate", expected, size));
@@ -105,15 +123,13 @@ impl World<'_> {
         Ok(())
     }
 
-    /// Checks that `slates` are of `users` and of this world.
+    /// Checks that `slates` are of `users` and of this world, and no longer than a request may be.
     ///
     /// # Errors
     /// [`Error::Shape`].
     pub fn check_slates(&self, users: &[u32], slates: &Slates) -> Result<()> {
-        let (bound, items) = (self.model.users(), self.model.items());
-        if let Some(user) = users.iter().find(|&&u| u as usize >= bound) {
-            return Err(Error::shape("user index", format!("below {bound}"), user));
-        }
+        self.check(users, slates.size)?;
+        let items = self.model.items();
         if let Some(item) = slates.items.iter().find(|&&i| i as usize >= items) {
             return Err(Error::shape("item index", format!("below {items}"), item));
         }
@@ -122,5 +138,47 @@ impl World<'_> {
             return Err(Error::shape("items of the slates", expected, slates.items.len()));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Factors, Output, Rows};
+    use nalgebra::DMatrix;
+
+    #[test]
+    fn requests_and_slates_must_fit() {
+        let model = Factors::new(DMatrix::zeros(1, 2), DMatrix::zeros(1, 3), Output::Order).unwrap();
+        let mut rows = Rows::default();
+        [2, 0, 2].into_iter().for_each(|item| rows.push(1, item, 1.0));
+        let seen = Interactions::new(2, 3, &rows).unwrap();
+        let world = World { model: &model, seen: Some(&seen) };
+        assert_eq!(world.seen_by(1).collect::<Vec<_>>(), [0, 2]);
+        let slates = |size, items: &[u32]| Slates { size, items: items.to_vec(), scores: vec![] };
+        let two = slates(2, &[0, 1, 1, 2]);
+        assert_eq!((two.of(0), two.of(1), slates(0, &[]).of(1)), ([0, 1].as_slice(), [1, 2].as_slice(), [].as_slice()));
+        assert!(world.check(&[0, 1, 0], 1).is_ok() && world.check(&[], 3).is_ok());
+        assert!(world.check_slates(&[0, 0], &two).is_ok() && world.check_slates(&[1], &slates(0, &[])).is_ok());
+        let say = |checked: Result<()>| checked.unwrap_err().to_string();
+        assert_eq!(say(world.check(&[0, 2], 1)), "user index: expected below 2, got 2");
+        assert_eq!(say(world.check(&[], 4)), "items of a slate: expected at most the 3 of the catalogue, got 4");
+        let left = "items of a slate: expected at most the 1 that user 1 has not seen, got 2";
+        assert_eq!(say(world.check(&[0, 1], 2)), left);
+        assert_eq!(say(world.check_slates(&[0, 1], &two)), left);
+        assert_eq!(say(world.check_slates(&[0], &two)), "items of the slates: expected 2, got 4");
+        assert_eq!(say(world.check_slates(&[0], &slates(1, &[3]))), "item index: expected below 3, got 3");
+        // Of a size that no product can hold.
+        assert!(world.check_slates(&[0, 0], &slates(usize::MAX, &[])).is_err());
+        let narrow = Interactions::new(2, 2, &Rows::default()).unwrap();
+        let world = World { seen: Some(&narrow), ..world };
+        assert_eq!(say(world.check(&[0], 1)), "users x items of the seen: expected 2 x 3, got 2 x 2");
+    }
+
+    #[test]
+    fn a_log_counts_the_action_as_one_more_draw() {
+        let of = |values: &[f64], draws| Propensities { values: values.to_vec(), draws }.of_own_actions();
+        assert_eq!(of(&[0.0, 0.5, 1.0], Some(4)).values, [0.2, 0.6, 1.0]);
+        assert_eq!(of(&[0.25], None).values, [0.25]);
     }
 }

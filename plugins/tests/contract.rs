@@ -1,7 +1,8 @@
 //! Every plugin of this crate against the contract of its kind.
 
 use evenhand_core::contract::{
-    Outcome, assert_all, fairness_loss, fairness_loss_with, recipe, recommender, recommender_with, simulator,
+    Outcome, assert_all, fairness_loss, fairness_loss_with, policy, policy_with, recipe, recommender, recommender_with,
+    simulator,
 };
 use evenhand_core::params::Kind;
 use evenhand_core::{Descriptor, FairnessLoss, GroupRegressor, Kinded, Policy, Recommender, Registry, Simulator};
@@ -63,7 +64,23 @@ fn fairness_losses() {
 
 #[test]
 fn policies() {
-    all::<dyn Policy>(&[], recipe);
+    all::<dyn Policy>(&["epsilon-greedy", "greedy", "softmax", "thompson", "ucb"], policy);
+}
+
+#[test]
+fn policies_at_the_ends_of_their_parameters() {
+    let registry = Registry::<dyn Policy>::linked().unwrap();
+    for (name, params) in [
+        ("epsilon-greedy", json!({ "epsilon": 0.0 })),
+        ("epsilon-greedy", json!({ "epsilon": 1.0 })),
+        ("softmax", json!({ "temperature": 1e-9 })),
+        ("softmax", json!({ "temperature": 0.1, "draws": 1 })),
+        ("thompson", json!({ "draws": 1 })),
+        ("ucb", json!({ "width": 0.0 })),
+    ] {
+        println!("{name} with {params}");
+        assert_all(policy_with(registry.get(name).unwrap(), &params));
+    }
 }
 
 #[test]

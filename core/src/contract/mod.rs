@@ -11,19 +11,23 @@
 //! Every check is a named function with a line on what it demands. A check reports; it does not panic, and neither
 //! does the kit where a plugin panics. The data are small, fixed, and made in the kit.
 
+mod chances;
 mod fairness;
 mod outcome;
+mod policy;
 mod recipe;
 mod recommender;
 mod simulator;
 mod small;
 mod states;
+mod toy;
 
 #[cfg(test)]
 mod broken;
 
 pub use fairness::{fairness_loss, fairness_loss_with};
 pub use outcome::{Outcome, Stop, assert_all};
+pub use policy::{policy, policy_over, policy_with};
 pub use recipe::recipe;
 pub use recommender::{recommender, recommender_with};
 pub use simulator::simulator;

@@ -58,7 +58,7 @@ fn check(kind: &str, name: &str) -> Result<Vec<Outcome>, Failure> {
     of::<dyn Recommender>(kind, name, contract::recommender)
         .or_else(|| of::<dyn Simulator>(kind, name, contract::simulator))
         .or_else(|| of::<dyn FairnessLoss>(kind, name, contract::fairness_loss))
-        .or_else(|| of::<dyn Policy>(kind, name, contract::recipe))
+        .or_else(|| of::<dyn Policy>(kind, name, contract::policy))
         .or_else(|| of::<dyn GroupRegressor>(kind, name, contract::recipe))
         .expect("every kind is listed")
 }

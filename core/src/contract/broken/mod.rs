@@ -1,6 +1,7 @@
 //! The kit against plugins that each break one rule: the check of that rule must fail, and sound plugins must pass.
 
 mod losses;
+mod policies;
 mod recipes;
 mod recommenders;
 mod simulators;

@@ -1,0 +1,106 @@
+//! Every policy over a model of every recommender: either it acts as the contract says, or the model lacks what it needs.
+
+use evenhand_core::contract::{assert_all, policy_over};
+use evenhand_core::{
+    Error, Feedback, Interactions, Model, Observation, Policy, Recommender, Registry, Rows, Run, Streams, Training,
+    World,
+};
+use evenhand_plugins as _;
+use rand::RngExt;
+use serde_json::{Value as Json, json};
+
+const USERS: u32 = 12;
+const ITEMS: u32 = 7;
+
+/// Up to four ratings of each user.
+fn rows() -> Vec<Observation> {
+    let streams = Streams::new(3).child("policies/ratings");
+    let of = |user: u32| {
+        let mut rng = streams.rng(u64::from(user));
+        let items = (0..ITEMS).filter(move |item| (item * 3 + user) % ITEMS < user % 5);
+        items.map(move |item| Observation { user, item, value: rng.random_range(1..=5) as f32 })
+    };
+    (0..USERS).flat_map(of).collect()
+}
+
+fn ratings(rows: &[Observation]) -> Interactions {
+    let mut listed = Rows::default();
+    rows.iter().for_each(|row| listed.push(row.user, row.item, row.value));
+    Interactions::new(USERS as usize, ITEMS as usize, &listed).unwrap()
+}
+
+/// What a recommender has learned: from a fit, or row by row where it learns online.
+fn learned(recommender: &dyn Recommender, run: &Run) -> Box<dyn Model> {
+    let rows = rows();
+    if !recommender.online() {
+        return recommender.fit(&Training::new(&ratings(&rows)), run).unwrap();
+    }
+    let mut model = recommender.fit(&Training::new(&ratings(&[])), run).unwrap();
+    model.learn(&Feedback { users: USERS as usize, items: ITEMS as usize, rows }, run).unwrap();
+    model
+}
+
+/// Parameters under which a recommender is fitted in no time.
+fn small(recommender: &str) -> Json {
+    match recommender {
+        "autoencoder" => json!({ "hidden": [4], "epochs": 5 }),
+        "mf" => json!({ "epochs": 5 }),
+        _ => json!({}),
+    }
+}
+
+/// Parameters with which a policy is random enough to be tested, yet quick.
+fn quick(policy: &str) -> Json {
+    match policy {
+        "thompson" => json!({ "draws": 16 }),
+        "softmax" => json!({ "draws": 20 }),
+        _ => json!({}),
+    }
+}
+
+fn unsupported<T>(result: Result<T, Error>) -> bool {
+    matches!(result, Err(Error::Unsupported { .. }))
+}
+
+#[test]
+fn every_policy_over_every_recommender() {
+    let (recommenders, policies) =
+        (Registry::<dyn Recommender>::linked().unwrap(), Registry::<dyn Policy>::linked().unwrap());
+    assert!(recommenders.iter().len() >= 5 && policies.iter().len() >= 5);
+    let (run, seen) = (Run::new(8).with_threads(2).unwrap(), ratings(&rows()));
+    for recommender in recommenders.iter() {
+        let built = recommenders.build(recommender.name, &small(recommender.name)).unwrap();
+        let model = learned(built.as_ref(), &run);
+        let world = World { model: model.as_ref(), seen: Some(&seen) };
+        for policy in policies.iter() {
+            println!("{} over {}", policy.name, recommender.name);
+            let params = quick(policy.name);
+            match policies.build(policy.name, &params).unwrap().prepare(world, &run) {
+                Ok(_) => assert_all(policy_over(policy, &params, world)),
+                Err(Error::Unsupported { plugin, .. }) => {
+                    assert_eq!(plugin, model.kind());
+                    let lacks = [unsupported(model.sample(&[], &run)), unsupported(model.variances(&[], &run))];
+                    assert!(lacks.contains(&true), "`{plugin}` has all that there is");
+                }
+                Err(e) => panic!("{} over {}: {e}", policy.name, recommender.name),
+            }
+        }
+    }
+}
+
+#[test]
+fn what_a_policy_needs_is_what_it_refuses_without() {
+    let (run, policies) = (Run::new(8), Registry::<dyn Policy>::linked().unwrap());
+    let popularity = Registry::<dyn Recommender>::linked().unwrap().build("popularity", &json!({})).unwrap();
+    let model = learned(popularity.as_ref(), &run);
+    let world = World { model: model.as_ref(), seen: None };
+    let refusal = |name: &str| {
+        let prepared = policies.build(name, &json!({})).unwrap().prepare(world, &run);
+        prepared.err().map(|e| e.to_string()).unwrap_or_default()
+    };
+    assert_eq!(refusal("thompson"), "`factors` does not support drawing from a posterior");
+    assert_eq!(refusal("ucb"), "`factors` does not support stating a variance");
+    for name in ["greedy", "epsilon-greedy", "softmax"] {
+        assert_eq!(refusal(name), "");
+    }
+}
