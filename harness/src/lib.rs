@@ -19,7 +19,8 @@
 //! ```
 //!
 //! From reading to result: [`experiment`] (what to compare) and [`load`] (on what), [`split`] (train and test),
-//! [`compare()`] (run every [`cell`]), [`protocol`] (measure one), [`store`] (keep it), [`report`] (show it).
+//! [`compare()`] (run every [`cell`]), [`protocol`] (measure one), [`store`] (keep it), [`report`] (show it). Logs of what
+//! agents showed are kept and evaluated by [`off_policy`].
 
 use evenhand_plugins as _;
 
@@ -28,6 +29,7 @@ pub mod cell;
 pub mod compare;
 pub mod experiment;
 pub mod load;
+pub mod off_policy;
 pub mod protocol;
 pub mod report;
 pub mod split;

@@ -10,6 +10,7 @@
 //! | Gini coefficient | [`gini`] | 0..1, lower is more even | how often each item was shown |
 //! | DEE, UGF, CVS | [`Experience`] | 0.., lower is more even | recommendations, by groups of users and of items |
 //! | VAL | [`GroupMeans`] | 0.., lower is more even | ratings and predictions, by groups of users and item |
+//! | IPS, SNIPS, DR, DM | [`off_policy`] | value of a slate, higher | logged slates, and propensities of another policy |
 //!
 //! Conventions, the same everywhere:
 //! * A rank counts from 0: the number of items placed before this one. The best rank is 0.
@@ -24,6 +25,7 @@ mod auc;
 mod candidates;
 mod exposure;
 mod fairness;
+pub mod off_policy;
 mod ranking;
 
 pub use accuracy::{mae, rmse};

@@ -57,6 +57,7 @@ use detect::Files;
 pub(crate) use detect::beside_data as beside;
 use evenhand_core::{Dataset, Duplicates, Error, Groups, Interactions, Result, Scale};
 use regroup::Entities;
+pub(crate) use rows::Lines;
 use serde::Serialize;
 use source::Source;
 use std::fmt;

@@ -109,19 +109,19 @@ fn records<'a>(layout: &Layout, body: &'a [u8]) -> csv::Reader<&'a [u8]> {
 /// The lines on which records of a quoted file begin, asked for in file order.
 ///
 /// The line that `csv` tells is that of the blank lines or the line end before the record.
-pub(super) struct Lines<'a> {
+pub(crate) struct Lines<'a> {
     text: &'a [u8],
     at: usize,
     before: u64,
 }
 
 impl<'a> Lines<'a> {
-    pub(super) fn new(text: &'a [u8]) -> Self {
+    pub(crate) fn new(text: &'a [u8]) -> Self {
         Self { text, at: 0, before: 0 }
     }
 
     /// Number of lines before the one on which the record begins.
-    pub(super) fn before(&mut self, record: Option<&csv::Position>) -> u64 {
+    pub(crate) fn before(&mut self, record: Option<&csv::Position>) -> u64 {
         let start = record.map_or(self.at, |p| p.byte() as usize).clamp(self.at, self.text.len());
         let blank = self.text[start..].iter().take_while(|b| b.is_ascii_whitespace()).count();
         self.before += self.text[self.at..start + blank].iter().filter(|&&b| b == b'\n').count() as u64;

@@ -4,7 +4,8 @@
 //! - explicit: `(sum_j y_j y_j' + L_e 1) x_e = sum_j r_j y_j`;
 //! - implicit: `(Y'Y + sum_j a |r_j| y_j y_j' + L_e 1) x_e = sum over r_j > 0 of (1 + a |r_j|) y_j`.
 //!
-//! L_e is lambda, or lambda times the number of ratings (implicit: of ratings above 0).
+//! L_e is lambda, or lambda times the number of ratings (implicit: of ratings above 0). A pair that stands for c repeated
+//! ratings counts c times in every sum and in the number of ratings.
 
 use super::{Als, FeedbackKind, Solver, Weighting};
 use crate::linear::{LANES, Real, add_gram, add_ranks, add_rows, axpy, cholesky, dot, padded, rescale, solve};
@@ -20,6 +21,25 @@ const CHUNK: usize = 16;
 const PACK: usize = 64;
 /// Rows of one partial sum of Y'Y. Fixed, so that the sum does not depend on the number of threads.
 const PARTIAL: usize = 4096;
+
+/// The ratings of one side, and how often each was observed where repeated ones have been joined.
+#[derive(Clone, Copy)]
+pub(super) struct Observed<'a> {
+    pub(super) rows: &'a Compressed,
+    /// Aligned with the values of `rows`; `None`: once each.
+    pub(super) repeats: Option<&'a [f32]>,
+}
+
+impl<'a> Observed<'a> {
+    /// How often each rating of `entity` was observed.
+    #[inline(always)]
+    pub(super) fn repeats(&self, entity: usize) -> Option<&'a [f32]> {
+        match self.repeats {
+            Some(all) => Some(&all[self.rows.offsets()[entity]..self.rows.offsets()[entity + 1]]),
+            None => None,
+        }
+    }
+}
 
 /// The other side, padded, with what all rows share.
 struct Partners<T> {
@@ -100,7 +120,7 @@ impl<T: Real> Scratch<T> {
 pub(super) fn run<T: Real>(
     als: &Als,
     what: &str,
-    rows: &Compressed,
+    observed: Observed<'_>,
     partners: &DMatrix<T>,
     side: &mut DMatrix<T>,
     run: &Run,
@@ -115,7 +135,7 @@ pub(super) fn run<T: Real>(
             if run.check().is_err() {
                 return None;
             }
-            arch.dispatch(SolveRows { als, rows, partners: &partners, first: chunk * CHUNK, scratch, out })
+            arch.dispatch(SolveRows { als, observed, partners: &partners, first: chunk * CHUNK, scratch, out })
         };
         chunks.map_init(|| Scratch::new(partners.width), solve).flatten_iter().min()
     });
@@ -137,7 +157,7 @@ pub(super) fn run<T: Real>(
 /// The rows of one task, from entity `first` on.
 struct SolveRows<'a, T> {
     als: &'a Als,
-    rows: &'a Compressed,
+    observed: Observed<'a>,
     partners: &'a Partners<T>,
     first: usize,
     scratch: &'a mut Scratch<T>,
@@ -153,7 +173,7 @@ impl<T: Real> WithSimd for SolveRows<'_, T> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) -> Option<usize> {
         for (n, x) in self.out.chunks_exact_mut(self.partners.rank).enumerate() {
-            if !solve_row(simd, self.als, self.rows, self.first + n, self.partners, self.scratch, x) {
+            if !solve_row(simd, self.als, self.observed, self.first + n, self.partners, self.scratch, x) {
                 return Some(self.first + n);
             }
         }
@@ -185,6 +205,7 @@ impl<T: Real> WithSimd for Gram<'_, T> {
 struct Ratings<'a, T> {
     partners: &'a [u32],
     values: &'a [f32],
+    repeats: Option<&'a [f32]>,
     /// `None` for explicit feedback.
     alpha: Option<T>,
     ridge: T,
@@ -192,40 +213,63 @@ struct Ratings<'a, T> {
 
 impl<'a, T: Real> Ratings<'a, T> {
     #[inline(always)]
-    fn of(als: &Als, rows: &'a Compressed, entity: usize) -> Self {
-        let (partners, values) = (rows.partners(entity), rows.values(entity));
+    fn of(als: &Als, observed: Observed<'a>, entity: usize) -> Self {
+        let (partners, values) = (observed.rows.partners(entity), observed.rows.values(entity));
+        let repeats = observed.repeats(entity);
         let implicit = als.feedback == FeedbackKind::Implicit;
-        let mut count = values.len();
-        if implicit {
-            count = 0;
-            for &value in values {
-                count += usize::from(value > 0.0);
+        let mut count = values.len() as f64;
+        if implicit || repeats.is_some() {
+            count = 0.0;
+            for n in 0..values.len() {
+                if !implicit || values[n] > 0.0 {
+                    count += match repeats {
+                        Some(times) => f64::from(times[n]),
+                        None => 1.0,
+                    };
+                }
             }
         }
         let ridge = match als.weighting {
             Weighting::Plain => als.lambda,
-            Weighting::Count => als.lambda * count as f64,
+            Weighting::Count => als.lambda * count,
         };
         let alpha = if implicit { Some(T::of(als.alpha)) } else { None };
-        Self { partners, values, alpha, ridge: T::of(ridge) }
+        Self { partners, values, repeats, alpha, ridge: T::of(ridge) }
+    }
+
+    /// Whether [`Self::left`] may differ from 1.
+    #[inline(always)]
+    fn weighted(&self) -> bool {
+        self.alpha.is_some() || self.repeats.is_some()
     }
 
     /// Weight of y y' of the n-th rating.
     #[inline(always)]
     fn left(&self, n: usize) -> T {
-        match self.alpha {
+        let once = match self.alpha {
             Some(alpha) => alpha * T::of(f64::from(self.values[n].abs())),
             None => T::ONE,
-        }
+        };
+        self.repeated(once, n)
     }
 
     /// Weight of y of the n-th rating.
     #[inline(always)]
     fn right(&self, n: usize) -> T {
-        match self.alpha {
+        let once = match self.alpha {
             None => T::of(f64::from(self.values[n])),
-            Some(_) if self.values[n] > 0.0 => T::ONE + self.left(n),
+            Some(alpha) if self.values[n] > 0.0 => T::ONE + alpha * T::of(f64::from(self.values[n])),
             Some(_) => T::ZERO,
+        };
+        self.repeated(once, n)
+    }
+
+    /// The weight of the n-th rating, given that of one observation.
+    #[inline(always)]
+    fn repeated(&self, once: T, n: usize) -> T {
+        match self.repeats {
+            Some(times) => T::of(f64::from(times[n])) * once,
+            None => once,
         }
     }
 }
@@ -235,13 +279,13 @@ impl<'a, T: Real> Ratings<'a, T> {
 fn solve_row<T: Real, S: Simd>(
     simd: S,
     als: &Als,
-    rows: &Compressed,
+    observed: Observed<'_>,
     entity: usize,
     partners: &Partners<T>,
     s: &mut Scratch<T>,
     x: &mut [T],
 ) -> bool {
-    let ratings = Ratings::of(als, rows, entity);
+    let ratings = Ratings::of(als, observed, entity);
     let mut zero = true;
     for n in 0..ratings.partners.len() {
         zero &= ratings.right(n) == T::ZERO;
@@ -285,7 +329,7 @@ fn exact<T: Real, S: Simd>(
             s.weights[n - from] = ratings.right(n);
         }
         add_rows(simd, &s.packed, &s.weights[..to - from], width, 0, &mut s.right);
-        if ratings.alpha.is_some() {
+        if ratings.weighted() {
             for n in from..to {
                 // The root goes to both factors of y y'.
                 rescale(simd, ratings.left(n).sqrt(), &mut s.packed[(n - from) * width..][..width]);

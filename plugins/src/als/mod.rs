@@ -9,6 +9,11 @@
 //!   datasets", ICDM 2008; conjugate gradients: Takacs, Pilaszy & Tikk, RecSys 2011.
 //!
 //! Several ratings of one pair are observations of their own. An entity without ratings has zero factors.
+//!
+//! A pair that was observed c times with mean v ([`evenhand_core::Repeats`]) adds `c y y'` and `c v y` to the equations
+//! and c to the number of ratings, as c rows do whose values have that mean: a long history of explicit feedback takes
+//! as much room as there are different pairs. Of implicit feedback c rows add `sum alpha |r| y y'`, which the mean tells
+//! only where all values of the pair have the same sign; joined pairs are used as if they had, and not asked for.
 
 mod half_step;
 
@@ -18,9 +23,10 @@ mod tests;
 use crate::linear::Real;
 use crate::precision::Precision;
 use evenhand_core::{
-    Compressed, Error, Factors, Interactions, Model, Output, Params, Recommender, Result, Run, Training,
+    Compressed, Error, Factors, Interactions, Model, Output, Params, Recommender, Repeats, Result, Run, Training,
 };
 use evenhand_core::{choice, plugin};
+use half_step::Observed;
 use nalgebra::DMatrix;
 use rand_distr::{Distribution, StandardNormal};
 
@@ -85,7 +91,7 @@ plugin! {
 
 impl Recommender for Als {
     fn fit(&self, train: &Training<'_>, run: &Run) -> Result<Box<dyn Model>> {
-        self.train(train.ratings, None, run)
+        self.train(train, None, run)
     }
 
     /// Starts from the users' latent factors of `earlier`; users who are new start where they would have started first.
@@ -104,7 +110,12 @@ impl Recommender for Als {
                 return Err(Error::shape(what, format!("at most {now}"), then));
             }
         }
-        self.train(train.ratings, Some(factors), run)
+        self.train(train, Some(factors), run)
+    }
+
+    /// Of explicit feedback, for which it makes no difference.
+    fn joins_repeats(&self) -> bool {
+        self.feedback == FeedbackKind::Explicit
     }
 }
 
@@ -113,17 +124,21 @@ impl Als {
         self.biases && self.feedback == FeedbackKind::Explicit
     }
 
-    fn train(&self, train: &Interactions, start: Option<&Factors>, run: &Run) -> Result<Box<dyn Model>> {
+    fn train(&self, train: &Training<'_>, start: Option<&Factors>, run: &Run) -> Result<Box<dyn Model>> {
         self.check()?;
         run.check()?;
+        let (train, repeats) = (train.ratings, train.repeats);
+        if let Some(repeats) = repeats.filter(|r| r.by_user().len() != train.len()) {
+            return Err(Error::shape("counts of repeated rows", train.len(), repeats.by_user().len()));
+        }
         let output = if self.feedback == FeedbackKind::Explicit { Output::Rating } else { Output::Order };
-        let biases = self.has_biases().then(|| Biases::of(train, self.damping));
+        let biases = self.has_biases().then(|| Biases::of(train, repeats, self.damping));
         let residual = biases.as_ref().map(|b| b.subtract(train)).transpose()?;
         let data = residual.as_ref().unwrap_or(train);
         let (users, items) = match self.accumulate {
-            Precision::F32 => self.sweeps::<f32>(data, start, run)?,
+            Precision::F32 => self.sweeps::<f32>(data, repeats, start, run)?,
             Precision::F64 => {
-                let (users, items) = self.sweeps::<f64>(data, start, run)?;
+                let (users, items) = self.sweeps::<f64>(data, repeats, start, run)?;
                 (users.map(|v| v as f32), items.map(|v| v as f32))
             }
         };
@@ -137,6 +152,7 @@ impl Als {
     fn sweeps<T: Real>(
         &self,
         data: &Interactions,
+        repeats: Option<&Repeats>,
         start: Option<&Factors>,
         run: &Run,
     ) -> Result<(DMatrix<T>, DMatrix<T>)> {
@@ -149,10 +165,11 @@ impl Als {
                 }
             }
         }
+        let (by_item, by_user) = sides(data, repeats);
         for sweep in 0..self.iterations {
             run.step(sweep, self.iterations)?;
-            half_step::run(self, "item", data.by_item(), &users, &mut items, run)?;
-            half_step::run(self, "user", data.by_user(), &items, &mut users, run)?;
+            half_step::run(self, "item", by_item, &users, &mut items, run)?;
+            half_step::run(self, "user", by_user, &items, &mut users, run)?;
         }
         run.observer().progress(self.iterations, self.iterations);
         Ok((users, items))
@@ -186,12 +203,19 @@ pub fn half_step(als: &Als, rows: &Compressed, partners: &DMatrix<f64>, run: &Ru
         return Err(Error::shape("partner index", format!("below {}", partners.ncols()), worst));
     }
     let mut side = DMatrix::zeros(partners.nrows(), rows.len());
-    half_step::run(als, "row", rows, partners, &mut side, run)?;
+    half_step::run(als, "row", Observed { rows, repeats: None }, partners, &mut side, run)?;
     Ok(side)
 }
 
+/// The ratings by item and by user, with how often each was observed.
+fn sides<'a>(data: &'a Interactions, repeats: Option<&'a Repeats>) -> (Observed<'a>, Observed<'a>) {
+    let by_item = Observed { rows: data.by_item(), repeats: repeats.map(Repeats::by_item) };
+    let by_user = Observed { rows: data.by_user(), repeats: repeats.map(Repeats::by_user) };
+    (by_item, by_user)
+}
+
 /// Global mean, and damped means of what is left: `b_i = sum (r - mean) / (n_i + damping)`, then
-/// `b_u = sum (r - mean - b_i) / (n_u + damping)`.
+/// `b_u = sum (r - mean - b_i) / (n_u + damping)`. All over observations: a repeated pair counts as often as it was made.
 struct Biases {
     mean: f64,
     users: Vec<f64>,
@@ -199,15 +223,30 @@ struct Biases {
 }
 
 impl Biases {
-    fn of(train: &Interactions, damping: f64) -> Self {
-        let mean = train.mean();
-        let damped = |sum: f64, n: usize| if n == 0 { 0.0 } else { sum / (n as f64 + damping) };
-        let side = |rows: &Compressed, other: Option<&[f64]>| -> Vec<f64> {
-            let left = |(p, v): (u32, f32)| f64::from(v) - mean - other.map_or(0.0, |b| b[p as usize]);
-            (0..rows.len()).map(|e| damped(rows.row(e).map(left).sum(), rows.count(e))).collect()
+    fn of(train: &Interactions, repeats: Option<&Repeats>, damping: f64) -> Self {
+        let (by_item, by_user) = sides(train, repeats);
+        let mean = match by_user.repeats {
+            None => train.mean(),
+            Some(times) => {
+                let weighted = times.iter().zip(by_user.rows.all_values()).map(|(&c, &v)| f64::from(c) * f64::from(v));
+                weighted.sum::<f64>() / times.iter().copied().map(f64::from).sum::<f64>().max(f64::MIN_POSITIVE)
+            }
         };
-        let items = side(train.by_item(), None);
-        let users = side(train.by_user(), Some(&items));
+        let side = |observed: Observed<'_>, other: Option<&[f64]>| -> Vec<f64> {
+            let bias = |entity| {
+                let repeats = observed.repeats(entity);
+                let (mut sum, mut count) = (0.0, 0.0);
+                for (n, (p, v)) in observed.rows.row(entity).enumerate() {
+                    let times = repeats.map_or(1.0, |times| f64::from(times[n]));
+                    sum += times * (f64::from(v) - mean - other.map_or(0.0, |b| b[p as usize]));
+                    count += times;
+                }
+                if count == 0.0 { 0.0 } else { sum / (count + damping) }
+            };
+            (0..observed.rows.len()).map(bias).collect()
+        };
+        let items = side(by_item, None);
+        let users = side(by_user, Some(&items));
         Self { mean, users, items }
     }
 

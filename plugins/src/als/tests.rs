@@ -1,3 +1,5 @@
+mod repeats;
+
 use super::*;
 use crate::linear::{Real, add_gram, cholesky, dot, padded, solve};
 use evenhand_core::{Rows, Streams};
@@ -136,7 +138,7 @@ fn biases_are_damped_means_of_what_is_left() {
     let mut rows = Rows::default();
     [(0, 0, 5.0), (0, 1, 3.0), (1, 0, 4.0)].iter().for_each(|&(u, i, v)| rows.push(u, i, v));
     let data = Interactions::new(3, 2, &rows).unwrap();
-    let biases = Biases::of(&data, 1.0);
+    let biases = Biases::of(&data, None, 1.0);
     assert_eq!(biases.mean, 4.0);
     // Item 0: (1 + 0) / 3, item 1: -1 / 2; user 0: (1 - 1/3 - 1 + 1/2) / 3, user 1: (0 - 1/3) / 2.
     let close = |a: &[f64], b: &[f64]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-12);
