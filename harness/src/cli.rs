@@ -33,6 +33,7 @@ pub(crate) enum Command {
         after_help = "Examples:\n  evenhand check my-plugin\n  evenhand check --all"
     )]
     Check(Check),
+    OffPolicy(OffPolicy),
     /// Look at data
     #[command(subcommand)]
     Data(Data),
@@ -127,6 +128,43 @@ pub(crate) struct Check {
     #[arg(long)]
     pub(crate) json: bool,
 }
+
+/// Estimate from a log of actions what other agents would have earned.
+///
+/// Each agent of the experiment is fitted to the first periods of each log, and its policy evaluated on the others: by inverse
+/// propensity scoring (ips), self-normalised (snips), by the model's own predictions (direct), and doubly robust.
+#[derive(Debug, Args)]
+#[command(after_help = OFF_POLICY_EXAMPLES)]
+pub(crate) struct OffPolicy {
+    /// The log: actions.csv of a comparison with interactive.log, or any table with the same columns
+    pub(crate) log: PathBuf,
+    /// The experiment whose agents are evaluated, a TOML file
+    pub(crate) experiment: PathBuf,
+    /// Share of the periods to learn from
+    #[arg(long, value_name = "SHARE", default_value_t = 0.5)]
+    pub(crate) train: f64,
+    /// Slates drawn for each logged one, for what a policy would earn by the model
+    #[arg(long, value_name = "N", default_value_t = 16)]
+    pub(crate) draws: usize,
+    /// Cut weights above this one off
+    #[arg(long, value_name = "WEIGHT")]
+    pub(crate) clip: Option<f64>,
+    /// Number of threads, 0 for one per processor; has no influence on results
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u16).range(..=1024))]
+    pub(crate) threads: u16,
+    /// Change one value of the experiment, e.g. interactive.agent.als.policy=greedy
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// Print JSON instead of a table
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+const OFF_POLICY_EXAMPLES: &str = "\
+Examples:
+  evenhand compare mine.toml --out results --set interactive.log=true
+  evenhand off-policy results/actions.csv others.toml
+  evenhand off-policy results/actions.csv others.toml --train 0.7 --clip 100";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Data {

@@ -3,15 +3,18 @@
 //! ```text
 //! DIR/experiment.effective.toml   the experiment as it was run, command-line changes included
 //! DIR/cells/KEY.json              one finished cell each; a later run finds it by its key
+//! DIR/cells/KEY.actions.csv       its actions, of agents that were asked to log them
 //! DIR/results.csv                 all numbers, one per row
 //! DIR/timings.csv                 how long each cell took; apart: equal seeds give equal results.csv byte for byte
 //! DIR/periods.csv                 all numbers of agents, a row for each seed and period, with times
 //! DIR/curves.csv                  mean and band over seeds of every number of agents and every period
+//! DIR/actions.csv                 all of these; see `off_policy`
 //! DIR/summary.json                means and deviations, failures, what was compared
 //! ```
 
 use crate::cell::Outcome;
 use crate::failure::Failure;
+use crate::off_policy::{self, Action};
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -73,6 +76,48 @@ impl Store {
         write_whole(&self.path(&outcome.key), &text)
     }
 
+    /// Keeps the actions of a cell; `agent` is what it is called now.
+    ///
+    /// # Errors
+    /// [`Failure::Write`].
+    pub(crate) fn keep_actions(&self, key: &str, agent: &str, seed: u64, actions: &[Action]) -> Result<(), Failure> {
+        let path = self.actions_path(key);
+        write_whole_with(&path, |file| {
+            let mut log = off_policy::Writer::new(file)?;
+            actions.iter().try_for_each(|action| log.action(seed, agent, action))?;
+            log.finish()
+        })
+    }
+
+    /// Writes the actions of the cells with those keys, agents and seeds to one table; cells without any are left out.
+    ///
+    /// # Errors
+    /// [`Failure::Write`]; [`Failure::Data`] for kept actions that can not be read.
+    pub(crate) fn write_actions<'a>(
+        &self,
+        name: &str,
+        cells: impl Iterator<Item = (&'a str, &'a str, u64)>,
+    ) -> Result<(), Failure> {
+        let mut logs = Vec::new();
+        for (key, agent, seed) in cells {
+            let path = self.actions_path(key);
+            if path.exists() {
+                logs.extend(off_policy::read(&path).map_err(Failure::Data)?.into_iter().map(|log| (agent, seed, log)));
+            }
+        }
+        write_whole_with(&self.dir.join(name), |file| {
+            let mut all = off_policy::Writer::new(file)?;
+            for (agent, seed, log) in &logs {
+                log.actions.iter().try_for_each(|action| all.action(*seed, agent, action))?;
+            }
+            all.finish()
+        })
+    }
+
+    fn actions_path(&self, key: &str) -> PathBuf {
+        self.dir.join("cells").join(format!("{key}.actions.csv"))
+    }
+
     /// One of the tables as it is there.
     pub(crate) fn read(&self, name: &str) -> Option<Vec<u8>> {
         fs::read(self.dir.join(name)).ok()
@@ -91,13 +136,20 @@ impl Store {
     }
 }
 
-/// Writes a file under another name in the same folder, waits for the disk, and renames it: nobody sees half of it.
 fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    write_whole_with(path, |file| file.write_all(bytes))
+}
+
+/// Writes a file under another name in the same folder, waits for the disk, and renames it: nobody sees half of it.
+fn write_whole_with(path: &Path, content: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Failure> {
     let folder = path.parent().unwrap_or(Path::new("."));
     let write = || -> io::Result<()> {
         fs::create_dir_all(folder)?;
         let mut file = new_file(folder)?;
-        file.write_all(bytes)?;
+        let mut buffer = io::BufWriter::new(file.as_file_mut());
+        content(&mut buffer)?;
+        buffer.flush()?;
+        drop(buffer);
         file.as_file().sync_all()?;
         file.persist(path)?;
         Ok(())

@@ -19,6 +19,8 @@ const RATINGS: (&str, &str) = ("built-in ratings.toml", include_str!("../../expe
 const EFFECTIVE: &str = "experiment.effective.toml";
 /// All numbers.
 const RESULTS: &str = "results.csv";
+/// All actions of agents.
+const ACTIONS: &str = "actions.csv";
 
 pub(super) fn run(args: &cli::Compare) -> Result<End, Failure> {
     let start = Instant::now();
@@ -33,6 +35,9 @@ pub(super) fn run(args: &cli::Compare) -> Result<End, Failure> {
     };
     if let (Some(dir), Some(path)) = (&args.out, &args.experiment) {
         spare(path, &dir.join(EFFECTIVE), &experiment)?;
+    }
+    if args.out.is_none() && experiment.interactive.as_ref().is_some_and(|part| part.options.log) {
+        return Err(Failure::Usage("`interactive.log` without a folder for the log; add --out DIR".into()));
     }
     let store = args.out.as_deref().map(|dir| Store::open(dir, args.fresh)).transpose()?;
     let progress = if args.quiet { Progress::silent() } else { Progress::stderr() };
@@ -80,6 +85,17 @@ fn write(
         let Some(table) = table else { continue };
         store.write(name, &table)?;
         names.push(name);
+    }
+    if let Some(part) = experiment.interactive.as_ref().filter(|part| part.options.log) {
+        let outcomes = comparison.interactive.iter().flat_map(|compared| &compared.cells).filter_map(|cell| {
+            Some((
+                cell.outcome()?.key.as_str(),
+                part.agents[cell.place.setting].setting.label.as_str(),
+                cell.place.seed,
+            ))
+        });
+        store.write_actions(ACTIONS, outcomes)?;
+        names.push(ACTIONS);
     }
     store.write("summary.json", json_text(summary).as_bytes())?;
     names.push("summary.json");

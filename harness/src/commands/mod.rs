@@ -5,6 +5,7 @@ mod compare;
 mod data;
 mod describe;
 mod list;
+mod off_policy;
 
 use crate::cli::{Cli, Command, Data};
 use crate::failure::{End, Failure};
@@ -18,6 +19,7 @@ pub(crate) fn run(cli: Cli) -> Result<End, Failure> {
         Command::List(args) => list::run(&args),
         Command::Describe(args) => describe::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::OffPolicy(args) => off_policy::run(&args),
         Command::Data(Data::Describe(args)) => data::run(&args),
     }
 }

@@ -38,11 +38,15 @@ impl Runner<'_> {
         let reason = match panics::caught(|| measure(&run)) {
             Ok(Ok(measured)) => {
                 progress.finish(name, &format!("{:.2} s", measured.seconds.fit + measured.seconds.evaluate), false);
-                let Measured { figures, curves, times, seconds } = measured;
+                let Measured { figures, curves, times, actions, seconds } = measured;
                 let build = self.store.and_then(|_| cell::build()).map(str::to_string);
                 let key = cell::key(&identity);
                 let outcome = Outcome { key, cell: identity, figures, curves, times, seconds, build };
                 if let Some(store) = self.store {
+                    // First: a finished cell has all that belongs to it.
+                    if !actions.is_empty() {
+                        store.keep_actions(&outcome.key, name, seed, &actions)?;
+                    }
                     store.keep(&outcome)?;
                 }
                 return Ok(CellEnd::Done(outcome));

@@ -12,6 +12,7 @@ mod ranking;
 mod rating;
 mod scores;
 
+use crate::off_policy::Action;
 use serde::{Deserialize, Serialize};
 
 /// What one cell was measured to do, and how long that took.
@@ -23,6 +24,8 @@ pub struct Measured {
     pub curves: Vec<Curve>,
     /// Wall-clock times of every period in seconds, of agents; no part of the result.
     pub times: Vec<Curve>,
+    /// Every action, of agents that were asked to log them.
+    pub actions: Vec<Action>,
     /// Wall-clock times; no part of the result.
     pub seconds: Seconds,
 }

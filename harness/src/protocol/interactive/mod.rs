@@ -24,6 +24,7 @@
 //! * Answering (drawing from the posterior, scoring, choosing) and learning are timed apart, everything else not at all.
 
 mod agent;
+mod log;
 mod tally;
 #[cfg(test)]
 mod tests;
@@ -54,6 +55,7 @@ pub fn measure(simulator: &dyn Simulator, agent: &Agent, options: &Options, run:
     let mut tally = Tally::new(&stage);
     let mut pairs = None;
     let mut there = (0, 0);
+    let mut actions = Vec::new();
     for t in 0..options.periods {
         run.step(t, options.periods)?;
         let requests = world.requests(t)?;
@@ -68,12 +70,17 @@ pub fn measure(simulator: &dyn Simulator, agent: &Agent, options: &Options, run:
         let audit = world.answer(&requests.users, &shown.slates)?;
         let (users, items) = pairs.get_or_insert_with(|| draw_pairs(&requests, options.pairs, run));
         let pairs_mse = learner.error(users, items, &world.expected(users, items)?)?;
+        if options.log {
+            // What the agent knew when it acted, so before it learns.
+            let propensities = learner.propensities(&requests, &shown, t)?;
+            actions.extend(log::actions(t, &requests, &shown, &audit, &propensities));
+        }
         let feedback = world.feedback()?;
         training += timed(|| learner.learn(&feedback, t))?.1;
         tally.add(&Period { requests: &requests, shown: &shown, audit: &audit, pairs_mse, inference, training });
     }
     run.observer().progress(options.periods, options.periods);
-    Ok(tally.finish(options.pairs))
+    Ok(Measured { actions, ..tally.finish(options.pairs) })
 }
 
 /// What came of `work`, and the seconds that it took.

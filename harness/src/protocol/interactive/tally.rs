@@ -139,7 +139,7 @@ impl Tally {
                 other => figure(other, last, self.items),
             }
         }
-        Measured { figures, curves: self.curves, times: self.times.into(), seconds }
+        Measured { figures, curves: self.curves, times: self.times.into(), seconds, actions: Vec::new() }
     }
 }
 
