@@ -23,4 +23,5 @@ pub mod precision;
 pub mod random;
 pub mod squash;
 pub mod user_group;
+pub mod user_item;
 pub mod value;
