@@ -29,4 +29,5 @@ pub mod squash;
 pub mod thompson;
 pub mod ucb;
 pub mod user_group;
+pub mod user_item;
 pub mod value;

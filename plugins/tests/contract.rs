@@ -43,7 +43,7 @@ fn small(plugin: &str) -> Json {
 
 #[test]
 fn simulators() {
-    all::<dyn Simulator>(&["biased-ratings"], simulator);
+    all::<dyn Simulator>(&["biased-ratings", "user-item"], simulator);
 }
 
 #[test]

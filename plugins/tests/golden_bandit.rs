@@ -1,6 +1,8 @@
-//! Golden cases of the bandit simulation: half-steps of alternating least squares, arg-max with ties.
+//! Golden cases of the bandit simulation: half-steps of alternating least squares, arg-max with ties, regret.
 
 mod golden;
+#[path = "golden_bandit/regret.rs"]
+mod regret;
 
 use evenhand_core::dense::Reference;
 use evenhand_core::{Dense, Interactions, Rows, Run};
@@ -12,8 +14,8 @@ use serde::Deserialize;
 
 const BANDIT: System = System {
     folder: "bandit",
-    kinds: &[("als-half-step", als), ("argmax", argmax)],
-    elsewhere: &["bayes-update", "user-then-item", "bartlett", "regret"],
+    kinds: &[("als-half-step", als), ("argmax", argmax), ("regret", regret::check)],
+    elsewhere: &["bayes-update", "user-then-item", "bartlett"],
 };
 
 #[test]

@@ -11,6 +11,7 @@
 //! Every check is a named function with a line on what it demands. A check reports; it does not panic, and neither
 //! does the kit where a plugin panics. The data are small, fixed, and made in the kit.
 
+mod answers;
 mod chances;
 mod fairness;
 mod outcome;
@@ -30,4 +31,4 @@ pub use outcome::{Outcome, Stop, assert_all};
 pub use policy::{policy, policy_over, policy_with};
 pub use recipe::recipe;
 pub use recommender::{recommender, recommender_with};
-pub use simulator::simulator;
+pub use simulator::{simulator, simulator_with};

@@ -1,68 +1,156 @@
-//! Checks of simulators: the data sets that they emit.
+//! Checks of simulators: how they open, and the data sets that they emit. Answers to actions are checked in `answers`.
 
+use super::answers::{self, Period};
 use super::outcome::{Check, Outcome, Stop, caught, ensure, run_all};
 use super::recipe;
-use crate::{Dataset, Descriptor, Error, Interactions, Result, Run, Simulator};
+use crate::{Dataset, Descriptor, Environment, Error, Interactions, Result, Run, Simulator, Stage};
+use serde_json::{Value as Json, json};
 use std::cell::OnceCell;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 /// Checks a simulator with its default parameters.
 pub fn simulator(descriptor: &Descriptor<dyn Simulator>) -> Vec<Outcome> {
+    simulator_with(descriptor, &json!({}))
+}
+
+/// Checks a simulator with those parameters, an object; absent ones take their defaults.
+pub fn simulator_with(descriptor: &Descriptor<dyn Simulator>, params: &Json) -> Vec<Outcome> {
     let mut outcomes = recipe(descriptor);
-    let subject = Subject { descriptor, opened: OnceCell::new() };
+    let cells = (OnceCell::new(), OnceCell::new(), OnceCell::new());
+    let subject = Subject { descriptor, params, emitted: cells.0, stage: cells.1, played: cells.2 };
     outcomes.extend(run_all(descriptor.name, &checks(), &subject));
     outcomes
 }
 
 const SEED: u64 = 20;
 
-struct Subject<'a> {
+/// A simulator under test. What has been opened once serves all checks that only look at it.
+pub(super) struct Subject<'a> {
     descriptor: &'a Descriptor<dyn Simulator>,
+    params: &'a Json,
     /// The data set on two threads, or why there is none.
-    opened: OnceCell<Result<Dataset, Stop>>,
+    emitted: OnceCell<Result<Dataset, Stop>>,
+    /// What is known of the world that answers actions, or why there is none.
+    stage: OnceCell<Result<Stage, Stop>>,
+    /// Some periods on two threads, or why there are none.
+    played: OnceCell<Result<Vec<Period>, Stop>>,
 }
 
 fn checks<'a>() -> Vec<Check<Subject<'a>>> {
     vec![
-        Check("opens", "opens with default parameters; the data set has rows", opens),
+        Check("opens", "opens; emits a data set that has rows, answers actions, or both", opens),
         Check("whole", "ids, groups and test rows speak of the same users and items", whole),
         Check("in-scale", "every value is finite and within the scale of the data set", in_scale),
+        Check("stage", "there are users and items; groupings speak of these users", answers::stage),
+        Check("plays", "goes through its periods: requests, answers, feedback", answers::plays),
+        Check("requests", "those who ask are there, each once; nobody leaves", answers::requests),
+        Check("audit", "a finite expected, best and observed value for every item shown", answers::audit),
+        Check("regret", "no slate is better than the best", answers::regret),
+        Check(
+            "expected",
+            "values of pairs agree with those of the audit, before and after they are shown",
+            answers::expected,
+        ),
+        Check("common", "who asks does not depend on what was shown", answers::common),
+        Check("alone", "what a user returns does not depend on what others are shown", answers::alone),
+        Check("feedback", "every item shown comes back once, in order, with the value observed", answers::feedback),
+        Check(
+            "refusals",
+            "calls out of turn and what can not be shown are errors that leave no trace",
+            answers::refusals,
+        ),
         Check("threads", "the same bits on 1, 2 and 7 threads", threads),
-        Check("cancel", "stops once the run is asked to, while opening or emitting", cancel),
+        Check("cancel", "stops once the run is asked to: while opening, emitting or beginning a period", cancel),
         Check("seed", "the same world for the same seed, another one for another", seed),
     ]
 }
 
 impl Subject<'_> {
-    fn emit(&self, seed: u64, threads: usize) -> Result<Dataset, Stop> {
-        self.emit_on(&Run::new(seed).with_threads(threads)?)?.map_err(Stop::from)
+    fn open_on(&self, run: &Run) -> Result<Box<dyn Environment>> {
+        self.descriptor.build(&mut <dyn erased_serde::Deserializer>::erase(self.params))?.open(run)
     }
 
-    /// The data set or why there is none, where the simulator emits any.
-    fn emit_on(&self, run: &Run) -> Result<crate::Result<Dataset>, Stop> {
-        match self.descriptor.with_defaults().open(run).and_then(|world| world.dataset()) {
-            Err(Error::Unsupported { .. }) => Err(Stop::Skipped("does not emit a data set".into())),
-            other => Ok(other),
-        }
+    /// A fresh world, always the same one.
+    pub(super) fn open(&self) -> Result<Box<dyn Environment>> {
+        self.open_on(&Run::new(SEED).with_threads(2)?)
     }
 
-    fn outcome(&self) -> &Result<Dataset, Stop> {
-        self.opened.get_or_init(|| caught(|| self.emit(SEED, 2)).unwrap_or_else(|panic| Err(Stop::Failed(panic))))
+    fn emit(&self, run: &Run) -> Result<Dataset, Stop> {
+        able(self.open_on(run).and_then(|world| world.dataset()), "emit a data set")
+    }
+
+    fn play(&self, run: &Run) -> Result<Vec<Period>> {
+        answers::play(self.open_on(run)?.as_mut(), 0)
+    }
+
+    fn emitted(&self) -> &Result<Dataset, Stop> {
+        let emit = || self.emit(&Run::new(SEED).with_threads(2)?);
+        self.emitted.get_or_init(|| caught(emit).unwrap_or_else(|panic| Err(Stop::Failed(panic))))
     }
 
     fn dataset(&self) -> Result<&Dataset, Stop> {
-        self.outcome().as_ref().map_err(|why| match why {
-            Stop::Failed(_) => Stop::Skipped("there is no data set: see `opens`".into()),
-            skipped => skipped.clone(),
-        })
+        there(self.emitted(), "there is no data set: see `opens`")
+    }
+
+    fn staged(&self) -> &Result<Stage, Stop> {
+        let stage = || able(self.open().and_then(|world| world.stage()), "answer actions");
+        self.stage.get_or_init(|| caught(stage).unwrap_or_else(|panic| Err(Stop::Failed(panic))))
+    }
+
+    pub(super) fn stage(&self) -> Result<&Stage, Stop> {
+        there(self.staged(), "there is no world: see `opens`")
+    }
+
+    /// Some periods, where the world answers actions, or why they could not be gone through.
+    pub(super) fn played(&self) -> Result<&Result<Vec<Period>, Stop>, Stop> {
+        self.stage()?;
+        let play = || Ok(self.play(&Run::new(SEED).with_threads(2)?)?);
+        Ok(self.played.get_or_init(|| caught(play).unwrap_or_else(|panic| Err(Stop::Failed(panic)))))
+    }
+
+    pub(super) fn periods(&self) -> Result<&[Period], Stop> {
+        there(self.played()?, "the periods can not be gone through: see `plays`").map(Vec::as_slice)
+    }
+
+    /// What there is to be compared.
+    fn both(&self) -> Result<(Option<&Dataset>, Option<&[Period]>), Stop> {
+        match (self.dataset(), self.periods()) {
+            (Err(Stop::Skipped(why)), Err(Stop::Skipped(_))) => Err(Stop::Skipped(why)),
+            (data, periods) => Ok((data.ok(), periods.ok())),
+        }
+    }
+
+    /// Fails where a bit differs on another run.
+    fn same_on(&self, run: &Run, between: &str) -> Result<(), Stop> {
+        let (data, periods) = self.both()?;
+        data.map_or(Ok(()), |data| same(data, &self.emit(run)?, between))?;
+        periods.map_or(Ok(()), |periods| answers::same(periods, &self.play(run)?, between))
     }
 }
 
+/// A world need not do all things.
+fn able<T>(result: Result<T>, what: &str) -> Result<T, Stop> {
+    match result {
+        Err(Error::Unsupported { .. }) => Err(Stop::Skipped(format!("does not {what}"))),
+        other => other.map_err(Stop::from),
+    }
+}
+
+/// What a check looks at; one that failed is the business of another check.
+fn there<'a, T>(outcome: &'a Result<T, Stop>, why: &str) -> Result<&'a T, Stop> {
+    outcome.as_ref().map_err(|stop| match stop {
+        Stop::Failed(_) => Stop::Skipped(why.into()),
+        skipped => skipped.clone(),
+    })
+}
+
 fn opens(s: &Subject<'_>) -> Result<(), Stop> {
-    match s.outcome() {
-        Ok(data) => ensure(!data.ratings.is_empty(), || "the data set has no row".into()),
-        Err(why) => Err(why.clone()),
+    match (s.emitted(), s.staged()) {
+        (Err(Stop::Failed(why)), _) | (_, Err(Stop::Failed(why))) => Err(Stop::Failed(why.clone())),
+        (Err(_), Err(_)) => Err(Stop::Failed("neither emits a data set nor answers actions".into())),
+        (Ok(data), _) => ensure(!data.ratings.is_empty(), || "the data set has no row".into()),
+        (_, Ok(_)) => Ok(()),
     }
 }
 
@@ -85,25 +173,41 @@ fn in_scale(s: &Subject<'_>) -> Result<(), Stop> {
 
 fn threads(s: &Subject<'_>) -> Result<(), Stop> {
     for threads in [1, 7] {
-        same(s.dataset()?, &s.emit(SEED, threads)?, &format!("2 and {threads} threads"))?;
+        s.same_on(&Run::new(SEED).with_threads(threads)?, &format!("2 and {threads} threads"))?;
     }
     Ok(())
 }
 
 fn cancel(s: &Subject<'_>) -> Result<(), Stop> {
-    let run = Run::new(SEED).with_cancel(Arc::new(AtomicBool::new(true)));
-    match s.emit_on(&run)? {
-        Err(Error::Cancelled) => Ok(()),
-        Err(e) => Err(Stop::Failed(format!("asked to stop, it fails otherwise: {e}"))),
-        Ok(_) => Err(Stop::Failed("asked to stop, it emits a data set".into())),
+    let stopped = |what: &str, error: Option<Error>| match error {
+        Some(Error::Cancelled) => Ok(()),
+        Some(e) => Err(Stop::Failed(format!("asked to stop, {what} ends in another error: {e}"))),
+        None => Err(Stop::Failed(format!("asked to stop, {what} goes on"))),
+    };
+    let mut world = match s.open_on(&Run::new(SEED).with_cancel(Arc::new(AtomicBool::new(true)))) {
+        Ok(world) => world,
+        Err(error) => return stopped("opening", Some(error)),
+    };
+    if !matches!(s.emitted(), Err(Stop::Skipped(_))) {
+        stopped("emitting", world.dataset().err())?;
     }
+    if !matches!(s.staged(), Err(Stop::Skipped(_))) {
+        stopped("beginning a period", world.requests(0).err())?;
+    }
+    Ok(())
 }
 
 fn seed(s: &Subject<'_>) -> Result<(), Stop> {
-    let first = s.dataset()?;
-    let other = s.emit(SEED + 1, 2)?;
-    ensure(first.ratings != other.ratings, || "another seed gives the same rows".into())?;
-    same(first, &s.emit(SEED, 2)?, "a first and a later opening")
+    let (data, periods) = s.both()?;
+    let other = Run::new(SEED + 1).with_threads(2)?;
+    if let Some(data) = data {
+        ensure(data.ratings != s.emit(&other)?.ratings, || "another seed gives the same rows".into())?;
+    }
+    if let Some(periods) = periods {
+        let differs = answers::same(periods, &s.play(&other)?, "seeds").is_err();
+        ensure(differs, || "another seed gives the same requests and answers".into())?;
+    }
+    s.same_on(&Run::new(SEED).with_threads(2)?, "a first and a later opening")
 }
 
 fn same(a: &Dataset, b: &Dataset, between: &str) -> Result<(), Stop> {

@@ -1,4 +1,4 @@
-//! A sound simulator, and its flaws.
+//! Sound simulators, and their flaws.
 
 use super::failed;
 use crate::contract::{Stop, simulator};
@@ -29,6 +29,137 @@ fn world(run: &Run, change: impl FnOnce(&mut Dataset)) -> Result<Box<dyn Environ
     Ok(Box::new(Emits(Some(data))))
 }
 
+/// What a world that answers actions gets wrong.
+#[derive(Clone, Copy, PartialEq)]
+enum Flaw {
+    None,
+    Grouping,
+    Brief,
+    Twice,
+    Shrinking,
+    NotANumber,
+    SecondBest,
+    Fickle,
+    Following,
+    Crowd,
+    Lossy,
+    Reversed,
+    Truthful,
+    Lenient,
+    Careless,
+    Grudging,
+}
+
+/// A world of few users and items; user u values item i by u + i and a number of the world's own.
+struct Acts {
+    run: Run,
+    flaw: Flaw,
+    own: f64,
+    periods: usize,
+    now: Option<Requests>,
+    shown: Vec<u32>,
+    rows: Vec<Observation>,
+}
+
+const USERS: u32 = 6;
+const ITEMS: u32 = 5;
+
+fn acting(run: &Run, flaw: Flaw) -> Result<Box<dyn Environment>> {
+    run.check()?;
+    let own = run.streams.rng(0).random();
+    Ok(Box::new(Acts { run: run.clone(), flaw, own, periods: 0, now: None, shown: vec![], rows: vec![] }))
+}
+
+impl Acts {
+    fn value(&self, user: u32, item: u32) -> f64 {
+        f64::from(user + item) + self.own
+    }
+
+    fn now(&self) -> Result<&Requests> {
+        self.now.as_ref().ok_or_else(|| Error::shape("period", "one that has begun", "none"))
+    }
+}
+
+impl Environment for Acts {
+    fn stage(&self) -> Result<Stage> {
+        let (users, items) = (USERS as usize, ITEMS as usize);
+        let entities = if self.flaw == Flaw::Grouping { items } else { users };
+        let user_groups = vec![Groups::new("all", entities, vec![("one".into(), vec![0])])?];
+        Ok(Stage { users, items, user_groups, scale: Scale { low: 0.0, high: 12.0, like_above: 6.0 } })
+    }
+
+    fn requests(&mut self, period: usize) -> Result<Requests> {
+        if self.now.is_some() || period != self.periods || (self.flaw == Flaw::Brief && period == 1) {
+            return Err(Error::shape("period", self.periods, period));
+        }
+        self.periods += 1;
+        let mut users: Vec<u32> = (0..USERS - u32::from(self.flaw == Flaw::Shrinking && period == 1)).collect();
+        let present_users = users.len();
+        let turn = if self.flaw == Flaw::Following { self.shown.iter().sum::<u32>() as usize } else { period };
+        users.rotate_left(turn % 5);
+        if self.flaw == Flaw::Twice {
+            users[1] = users[0];
+        }
+        Ok(self.now.insert(Requests { users, present_users, present_items: ITEMS as usize }).clone())
+    }
+
+    fn answer(&mut self, users: &[u32], slates: &Slates) -> Result<Audit> {
+        let now = self.now()?;
+        if self.flaw == Flaw::Careless {
+            assert!(slates.items.iter().all(|&item| item < ITEMS), "no such item");
+        }
+        match now.check(users, slates) {
+            Err(Error::Shape { what: "items of a slate", .. }) if self.flaw == Flaw::Lenient => {}
+            Err(e) => {
+                if self.flaw == Flaw::Grudging {
+                    self.rows.push(Observation { user: 0, item: 0, value: 1.0 });
+                }
+                return Err(e);
+            }
+            Ok(()) => {}
+        }
+        let mut audit = Audit::default();
+        for (at, (&user, slate)) in users.iter().zip(slates.items.chunks(slates.size)).enumerate() {
+            let key = if self.flaw == Flaw::Crowd { at as u64 } else { u64::from(user) };
+            let mut noise = self.run.streams.child("noise").rng((self.periods as u64) << 32 | key);
+            for (place, &item) in (0..).zip(slate) {
+                let expected = self.value(user, item);
+                let best = if self.flaw == Flaw::SecondBest { ITEMS - 2 } else { ITEMS - 1 };
+                let best = self.value(user, best.saturating_sub(place));
+                audit.best.push(if self.flaw == Flaw::NotANumber { f64::NAN } else { best });
+                audit.expected.push(expected);
+                let observed = expected + noise.random::<f64>();
+                audit.observed.push(observed);
+                let value = if self.flaw == Flaw::Truthful { expected } else { observed } as f32;
+                self.rows.push(Observation { user, item, value });
+            }
+        }
+        self.shown.extend(&slates.items);
+        Ok(audit)
+    }
+
+    fn feedback(&mut self) -> Result<Feedback> {
+        let (users, items) = (self.now()?.present_users, self.now()?.present_items);
+        let mut rows = std::mem::take(&mut self.rows);
+        match self.flaw {
+            Flaw::Lossy => rows.truncate(1),
+            Flaw::Reversed => rows.reverse(),
+            _ => {}
+        }
+        self.now = None;
+        Ok(Feedback { users, items, rows })
+    }
+
+    fn expected(&self, users: &[u32], items: &[u32]) -> Result<Vec<f64>> {
+        self.now()?.check_there(users, items)?;
+        if users.len() != items.len() {
+            return Err(Error::shape("items of pairs", users.len(), items.len()));
+        }
+        let later = if self.flaw == Flaw::Fickle && !self.rows.is_empty() { 1.0 } else { 0.0 };
+        Ok(users.iter().zip(items).map(|(&user, &item)| self.value(user, item) + later).collect())
+    }
+}
+
 macro_rules! worlds { ($($(#[doc = $doc:literal])+ $ty:ident = $name:literal, |$run:ident| $open:expr;)*) => { $(
     plugin! { $(#[doc = $doc])+ struct $ty: Simulator = $name {} }
     impl Simulator for $ty {
@@ -38,7 +169,7 @@ macro_rules! worlds { ($($(#[doc = $doc:literal])+ $ty:ident = $name:literal, |$
 worlds! {
     /// Nothing wrong.
     Sound = "sound", |run| world(run, |_| {});
-    /// Emits nothing.
+    /// Neither emits nor answers.
     Silent = "silent", |_run| Ok(Box::new(Emits(None)));
     /// Does not open.
     Shut = "shut", |_run| panic!("no key");
@@ -54,6 +185,47 @@ worlds! {
     Rigid = "rigid", |run| world(&run.clone().with_seed(0), |_| {});
     /// Another world for another number of threads.
     Threaded = "threaded", |run| world(&run.child(&run.threads().to_string()), |_| {});
+    /// Answers actions, with nothing wrong.
+    Answers = "answers", |run| acting(run, Flaw::None);
+    /// Its grouping is of other users.
+    Estranged = "estranged", |run| acting(run, Flaw::Grouping);
+    /// Does not go on after the first period.
+    Brief = "brief", |run| acting(run, Flaw::Brief);
+    /// A user asks twice.
+    Repeating = "repeating", |run| acting(run, Flaw::Twice);
+    /// There are fewer users than before.
+    Shrinking = "shrinking", |run| acting(run, Flaw::Shrinking);
+    /// A value is not a number.
+    Blurred = "blurred", |run| acting(run, Flaw::NotANumber);
+    /// The best value is that of the second best item.
+    Modest = "modest", |run| acting(run, Flaw::SecondBest);
+    /// Values of pairs change once these are shown.
+    Fickle = "fickle", |run| acting(run, Flaw::Fickle);
+    /// Those who ask depend on what was shown.
+    Following = "following", |run| acting(run, Flaw::Following);
+    /// Noise goes by the place in the batch.
+    Crowded = "crowded", |run| acting(run, Flaw::Crowd);
+    /// Loses an observation.
+    Lossy = "lossy", |run| acting(run, Flaw::Lossy);
+    /// The last observation comes first.
+    Reversed = "reversed", |run| acting(run, Flaw::Reversed);
+    /// Agents learn the truth.
+    Truthful = "truthful", |run| acting(run, Flaw::Truthful);
+    /// Shows an item twice.
+    Lenient = "lenient", |run| acting(run, Flaw::Lenient);
+    /// Looks items up before it checks them.
+    Careless = "careless", |run| acting(run, Flaw::Careless);
+    /// Keeps what it refuses.
+    Grudging = "grudging", |run| acting(run, Flaw::Grudging);
+    /// Answers, and does not hear that it is cancelled.
+    DeafAnswers = "deaf-answers", |run| acting(&run.clone().with_cancel(Arc::default()), Flaw::None);
+    /// Answers otherwise at every opening.
+    RestlessAnswers = "restless-answers",
+        |run| acting(&run.clone().with_seed(OPENED.fetch_add(1, Ordering::Relaxed)), Flaw::None);
+    /// Answers the same for every seed.
+    RigidAnswers = "rigid-answers", |run| acting(&run.clone().with_seed(0), Flaw::None);
+    /// Answers otherwise on another number of threads.
+    ThreadedAnswers = "threaded-answers", |run| acting(&run.child(&run.threads().to_string()), Flaw::None);
 }
 
 #[test]
@@ -70,8 +242,39 @@ fn each_flaw_fails_its_check() {
 }
 
 #[test]
-fn a_world_without_data_is_skipped() {
-    let outcomes = simulator(&Descriptor::<dyn Simulator>::of::<Silent>());
-    let skipped = outcomes.iter().filter(|o| matches!(o.result, Err(Stop::Skipped(_)))).count();
-    assert_eq!((failed(&outcomes), skipped), (vec![], 6));
+fn each_flaw_of_an_answer_fails_its_check() {
+    let checked = |d: Descriptor<dyn Simulator>| failed(&simulator(&d));
+    assert_eq!(checked(Descriptor::<dyn Simulator>::of::<Answers>()), [""; 0]);
+    assert_eq!(checked(Descriptor::<dyn Simulator>::of::<Estranged>()), ["stage"]);
+    assert_eq!(checked(Descriptor::<dyn Simulator>::of::<Brief>()), ["plays"]);
+    assert_eq!(checked(Descriptor::<dyn Simulator>::of::<Repeating>()), ["requests"]);
+    assert_eq!(checked(Descriptor::<dyn Simulator>::of::<Shrinking>()), ["requests", "feedback"]);
+    assert_eq!(checked(Descriptor::<dyn Simulator>::of::<Blurred>()), ["audit"]);
+    assert_eq!(checked(Descriptor::<dyn Simulator>::of::<Modest>()), ["regret"]);
+    assert_eq!(checked(Descriptor::<dyn Simulator>::of::<Fickle>()), ["expected"]);
+    assert_eq!(checked(Descriptor::<dyn Simulator>::of::<Following>()), ["common"]);
+    assert_eq!(checked(Descriptor::<dyn Simulator>::of::<Crowded>()), ["alone"]);
+    assert_eq!(checked(Descriptor::<dyn Simulator>::of::<Lossy>()), ["feedback"]);
+    assert_eq!(checked(Descriptor::<dyn Simulator>::of::<Reversed>()), ["feedback"]);
+    assert_eq!(checked(Descriptor::<dyn Simulator>::of::<Truthful>()), ["feedback"]);
+    assert_eq!(checked(Descriptor::<dyn Simulator>::of::<Lenient>()), ["refusals"]);
+    assert_eq!(checked(Descriptor::<dyn Simulator>::of::<Careless>()), ["refusals"]);
+    assert_eq!(checked(Descriptor::<dyn Simulator>::of::<Grudging>()), ["refusals"]);
+    assert_eq!(checked(Descriptor::<dyn Simulator>::of::<DeafAnswers>()), ["cancel"]);
+    assert_eq!(checked(Descriptor::<dyn Simulator>::of::<RestlessAnswers>()), ["alone", "threads", "seed"]);
+    assert_eq!(checked(Descriptor::<dyn Simulator>::of::<RigidAnswers>()), ["seed"]);
+    assert_eq!(checked(Descriptor::<dyn Simulator>::of::<ThreadedAnswers>()), ["threads"]);
+}
+
+/// Checks of what a world does not do are skipped; one that does nothing fails.
+#[test]
+fn a_world_need_not_do_all_things() {
+    let skipped = |d: Descriptor<dyn Simulator>| {
+        let outcomes = simulator(&d);
+        let skipped = outcomes.iter().filter(|o| matches!(o.result, Err(Stop::Skipped(_)))).count();
+        (failed(&outcomes), skipped)
+    };
+    assert_eq!(skipped(Descriptor::<dyn Simulator>::of::<Sound>()), (vec![], 10));
+    assert_eq!(skipped(Descriptor::<dyn Simulator>::of::<Answers>()), (vec![], 2));
+    assert_eq!(skipped(Descriptor::<dyn Simulator>::of::<Silent>()), (vec!["opens"], 14));
 }

@@ -23,10 +23,10 @@ pub(super) struct Learner<'a> {
 pub(super) struct Shown {
     /// The items, in the order of the requests.
     pub(super) slates: Slates,
-    /// Whether a request was answered at random for want of an observation; its scores mean nothing.
+    /// Whether a request was answered at random for want of an observation.
     pub(super) cold: Vec<bool>,
-    /// Whether the other scores are predictions of ratings.
-    pub(super) predicts: bool,
+    /// The rating that the agent expected of each item; NaN where it expected none.
+    pub(super) predictions: Vec<f32>,
 }
 
 impl<'a> Learner<'a> {
@@ -88,24 +88,29 @@ impl<'a> Learner<'a> {
             let policy = self.agent.policy.prepare(World { model, seen: None }, &run)?;
             chosen = run.install(|| policy.act(&met, size, &run))?;
         }
-        let predicts = self.model.as_ref().is_some_and(|model| model.output() == Output::Rating);
-        if met.len() == cold.len() {
-            return Ok(Shown { slates: chosen, cold, predicts });
-        }
+        let slates = if met.len() == cold.len() { chosen } else { self.join(chosen, requests, &cold, &run) };
+        let rates = self.model.as_ref().is_some_and(|model| model.output() == Output::Rating);
+        let predictions = if rates { slates.scores.clone() } else { vec![f32::NAN; slates.items.len()] };
+        Ok(Shown { slates, cold, predictions })
+    }
+
+    /// The slates of all requests in order: those chosen, and items drawn uniformly for the cold ones, without a score.
+    fn join(&self, chosen: Slates, requests: &Requests, cold: &[bool], run: &Run) -> Slates {
+        let size = chosen.size;
         let streams = run.streams.child("cold");
         let mut slates = Slates { size, ..Slates::default() };
         let mut next = chosen.items.chunks(size).zip(chosen.scores.chunks(size));
-        for (&user, &cold) in requests.users.iter().zip(&cold) {
+        for (&user, &cold) in requests.users.iter().zip(cold) {
             if cold {
                 let drawn = index::sample(&mut streams.rng(u64::from(user)), requests.present_items, size);
                 slates.items.extend(drawn.iter().map(|item| item as u32));
-                slates.scores.extend(std::iter::repeat_n(0.0, size));
+                slates.scores.extend(std::iter::repeat_n(f32::NAN, size));
             } else if let Some((items, scores)) = next.next() {
                 slates.items.extend(items);
                 slates.scores.extend(scores);
             }
         }
-        Ok(Shown { slates, cold, predicts })
+        slates
     }
 
     /// How likely the agent was to show what it has shown in the period.

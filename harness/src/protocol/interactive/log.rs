@@ -25,7 +25,7 @@ pub(super) fn actions(
             // Drawn uniformly, so the probability is known.
             draws: propensities.draws.filter(|_| !cold),
             reward: audit.observed[at],
-            prediction: (shown.predicts && !cold).then(|| f64::from(shown.slates.scores[at])),
+            prediction: Some(f64::from(shown.predictions[at])).filter(|p| !p.is_nan()),
             cold,
         }
     })

@@ -78,9 +78,8 @@ impl Tally {
     pub(super) fn add(&mut self, period: &Period<'_>) {
         let Period { requests, shown, audit, .. } = period;
         let size = shown.slates.size;
-        let sums = |values: &[f64]| -> Vec<f64> { values.chunks(size).map(|slate| slate.iter().sum()).collect() };
-        let values = sums(&audit.expected);
-        let regret: Vec<f64> = sums(&audit.best).iter().zip(&values).map(|(best, value)| best - value).collect();
+        let regret: Vec<f64> = audit.regrets(size).collect();
+        let values = audit.expected.chunks_exact(size).map(|slate| slate.iter().sum::<f64>());
         let mut row: Vec<Option<f64>> = vec![mean(regret.iter().copied())];
         self.requests[0] += regret.len() as u64;
         for ((_, members), count) in self.groups.iter().zip(&mut self.requests[1..]) {
@@ -92,9 +91,6 @@ impl Tally {
             *sum += mean.unwrap_or(0.0);
             row.push(Some(*sum));
         }
-        let predictions = shown.cold.iter().flat_map(|cold| std::iter::repeat_n(*cold || !shown.predicts, size));
-        let errors = predictions.zip(&shown.slates.scores).zip(&audit.expected).filter(|((without, _), _)| !without);
-        let ratings_mse = mean(errors.map(|((_, &score), expected)| (f64::from(score) - expected).powi(2)));
         let mut counts = vec![0u64; requests.present_items];
         shown.slates.items.iter().for_each(|&item| {
             counts[item as usize] += 1;
@@ -103,8 +99,8 @@ impl Tally {
         self.items = shown.slates.items.len() as u64;
         let count = |n: usize| Some(n as f64);
         row.extend([
-            mean(values.into_iter()),
-            ratings_mse,
+            mean(values),
+            audit.squared_error(&shown.predictions),
             period.pairs_mse,
             count(counts.iter().filter(|&&c| c > 0).count()),
             count(self.reached.iter().filter(|&&r| r).count()),
