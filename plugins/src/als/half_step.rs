@@ -7,10 +7,11 @@
 //! L_e is lambda, or lambda times the number of ratings (implicit: of ratings above 0). A pair that stands for c repeated
 //! ratings counts c times in every sum and in the number of ratings.
 
+use super::observed::{Observed, Weights};
 use super::{Als, FeedbackKind, Solver, Weighting};
 use crate::linear::{LANES, Real, add_gram, add_ranks, add_rows, axpy, cholesky, dot, padded, rescale, solve};
 use crate::precision::Precision;
-use evenhand_core::{Compressed, Error, Result, Run};
+use evenhand_core::{Error, Result, Run};
 use nalgebra::DMatrix;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
@@ -21,25 +22,6 @@ const CHUNK: usize = 16;
 const PACK: usize = 64;
 /// Rows of one partial sum of Y'Y. Fixed, so that the sum does not depend on the number of threads.
 const PARTIAL: usize = 4096;
-
-/// The ratings of one side, and how often each was observed where repeated ones have been joined.
-#[derive(Clone, Copy)]
-pub(super) struct Observed<'a> {
-    pub(super) rows: &'a Compressed,
-    /// Aligned with the values of `rows`; `None`: once each.
-    pub(super) repeats: Option<&'a [f32]>,
-}
-
-impl<'a> Observed<'a> {
-    /// How often each rating of `entity` was observed.
-    #[inline(always)]
-    pub(super) fn repeats(&self, entity: usize) -> Option<&'a [f32]> {
-        match self.repeats {
-            Some(all) => Some(&all[self.rows.offsets()[entity]..self.rows.offsets()[entity + 1]]),
-            None => None,
-        }
-    }
-}
 
 /// The other side, padded, with what all rows share.
 struct Partners<T> {
@@ -89,9 +71,13 @@ impl<T: Real> Partners<T> {
 
 /// Room for one row's equations, reused for all rows of a thread.
 struct Scratch<T> {
+    weights: Weights<T>,
+    room: Room<T>,
+}
+
+struct Room<T> {
     matrix: Vec<T>,
     packed: Vec<T>,
-    weights: Vec<T>,
     right: Vec<T>,
     inverse: Vec<T>,
     x: Vec<T>,
@@ -102,16 +88,16 @@ struct Scratch<T> {
 impl<T: Real> Scratch<T> {
     fn new(width: usize) -> Self {
         let row = || vec![T::ZERO; width];
-        Self {
+        let room = Room {
             matrix: vec![T::ZERO; width * width],
             packed: vec![T::ZERO; width * PACK],
-            weights: vec![T::ZERO; PACK],
             right: row(),
             inverse: row(),
             x: row(),
             direction: row(),
             product: row(),
-        }
+        };
+        Self { weights: Weights::new(), room }
     }
 }
 
@@ -200,78 +186,16 @@ impl<T: Real> WithSimd for Gram<'_, T> {
     }
 }
 
-/// The ratings of one entity, and what they weigh in its equations.
+/// The ratings of one entity.
 #[derive(Clone, Copy)]
 struct Ratings<'a, T> {
     partners: &'a [u32],
-    values: &'a [f32],
-    repeats: Option<&'a [f32]>,
-    /// `None` for explicit feedback.
-    alpha: Option<T>,
+    left: &'a [T],
+    right: &'a [T],
+    /// Whether a weight in `left` may differ from 1.
+    weighted: bool,
+    implicit: bool,
     ridge: T,
-}
-
-impl<'a, T: Real> Ratings<'a, T> {
-    #[inline(always)]
-    fn of(als: &Als, observed: Observed<'a>, entity: usize) -> Self {
-        let (partners, values) = (observed.rows.partners(entity), observed.rows.values(entity));
-        let repeats = observed.repeats(entity);
-        let implicit = als.feedback == FeedbackKind::Implicit;
-        let mut count = values.len() as f64;
-        if implicit || repeats.is_some() {
-            count = 0.0;
-            for n in 0..values.len() {
-                if !implicit || values[n] > 0.0 {
-                    count += match repeats {
-                        Some(times) => f64::from(times[n]),
-                        None => 1.0,
-                    };
-                }
-            }
-        }
-        let ridge = match als.weighting {
-            Weighting::Plain => als.lambda,
-            Weighting::Count => als.lambda * count,
-        };
-        let alpha = if implicit { Some(T::of(als.alpha)) } else { None };
-        Self { partners, values, repeats, alpha, ridge: T::of(ridge) }
-    }
-
-    /// Whether [`Self::left`] may differ from 1.
-    #[inline(always)]
-    fn weighted(&self) -> bool {
-        self.alpha.is_some() || self.repeats.is_some()
-    }
-
-    /// Weight of y y' of the n-th rating.
-    #[inline(always)]
-    fn left(&self, n: usize) -> T {
-        let once = match self.alpha {
-            Some(alpha) => alpha * T::of(f64::from(self.values[n].abs())),
-            None => T::ONE,
-        };
-        self.repeated(once, n)
-    }
-
-    /// Weight of y of the n-th rating.
-    #[inline(always)]
-    fn right(&self, n: usize) -> T {
-        let once = match self.alpha {
-            None => T::of(f64::from(self.values[n])),
-            Some(alpha) if self.values[n] > 0.0 => T::ONE + alpha * T::of(f64::from(self.values[n])),
-            Some(_) => T::ZERO,
-        };
-        self.repeated(once, n)
-    }
-
-    /// The weight of the n-th rating, given that of one observation.
-    #[inline(always)]
-    fn repeated(&self, once: T, n: usize) -> T {
-        match self.repeats {
-            Some(times) => T::of(f64::from(times[n])) * once,
-            None => once,
-        }
-    }
 }
 
 /// Solves one row. False where its equations are singular.
@@ -285,10 +209,25 @@ fn solve_row<T: Real, S: Simd>(
     s: &mut Scratch<T>,
     x: &mut [T],
 ) -> bool {
-    let ratings = Ratings::of(als, observed, entity);
+    let repeats = observed.repeats(entity);
+    let Scratch { weights, room } = s;
+    let count = weights.fill(als, observed.rows.values(entity), repeats);
+    let ridge = match als.weighting {
+        Weighting::Plain => als.lambda,
+        Weighting::Count => als.lambda * count,
+    };
+    let implicit = als.feedback == FeedbackKind::Implicit;
+    let ratings = Ratings {
+        partners: observed.rows.partners(entity),
+        left: &weights.left,
+        right: &weights.right,
+        weighted: implicit || repeats.is_some(),
+        implicit,
+        ridge: T::of(ridge),
+    };
     let mut zero = true;
-    for n in 0..ratings.partners.len() {
-        zero &= ratings.right(n) == T::ZERO;
+    for &right in ratings.right {
+        zero &= right == T::ZERO;
     }
     if zero {
         // Nothing to fit: the solution is zero, whatever the matrix.
@@ -296,8 +235,8 @@ fn solve_row<T: Real, S: Simd>(
         return true;
     }
     let solved = match als.solver {
-        Solver::Cholesky => exact(simd, ratings, partners, s, x),
-        Solver::Cg => gradients(simd, als.steps, ratings, partners, s, x),
+        Solver::Cholesky => exact(simd, ratings, partners, room, x),
+        Solver::Cg => gradients(simd, als.steps, ratings, partners, room, x),
     };
     let mut sum = T::ZERO;
     for &v in x.iter() {
@@ -312,11 +251,11 @@ fn exact<T: Real, S: Simd>(
     simd: S,
     ratings: Ratings<'_, T>,
     partners: &Partners<T>,
-    s: &mut Scratch<T>,
+    s: &mut Room<T>,
     x: &mut [T],
 ) -> bool {
     let (rank, width, count) = (partners.rank, partners.width, ratings.partners.len());
-    if ratings.alpha.is_some() {
+    if ratings.implicit {
         s.matrix.copy_from_slice(&partners.gram);
     } else {
         s.matrix.fill(T::ZERO);
@@ -326,13 +265,12 @@ fn exact<T: Real, S: Simd>(
         let to = count.min(from + PACK);
         for n in from..to {
             s.packed[(n - from) * width..][..width].copy_from_slice(partners.row(ratings.partners[n]));
-            s.weights[n - from] = ratings.right(n);
         }
-        add_rows(simd, &s.packed, &s.weights[..to - from], width, 0, &mut s.right);
-        if ratings.weighted() {
+        add_rows(simd, &s.packed, &ratings.right[from..to], width, 0, &mut s.right);
+        if ratings.weighted {
             for n in from..to {
                 // The root goes to both factors of y y'.
-                rescale(simd, ratings.left(n).sqrt(), &mut s.packed[(n - from) * width..][..width]);
+                rescale(simd, ratings.left[n].sqrt(), &mut s.packed[(n - from) * width..][..width]);
             }
         }
         add_gram(simd, &s.packed[..(to - from) * width], width, &mut s.matrix);
@@ -361,7 +299,7 @@ fn multiply<T: Real, S: Simd>(
     // For the residual, A enters with the sign -1 and the ratings' own terms join in the same pass over the rows.
     product.fill(T::ZERO);
     axpy(simd, ratings.ridge, p, product);
-    if ratings.alpha.is_some() {
+    if ratings.implicit {
         add_rows(simd, &partners.gram, p, partners.width, 0, product);
     }
     if residual {
@@ -389,9 +327,9 @@ fn multiply_rows<T: Real, S: Simd, const R: usize>(
         let (mut base, mut weights) = ([T::ZERO; R], [T::ZERO; R]);
         for r in 0..R {
             rows[r] = partners.row(ratings.partners[n + r]);
-            weights[r] = sign * ratings.left(n + r);
+            weights[r] = sign * ratings.left[n + r];
             if residual {
-                base[r] = ratings.right(n + r);
+                base[r] = ratings.right[n + r];
             }
         }
         add_ranks(simd, rows, base, weights, p, product);
@@ -407,7 +345,7 @@ fn gradients<T: Real, S: Simd>(
     steps: usize,
     ratings: Ratings<'_, T>,
     partners: &Partners<T>,
-    s: &mut Scratch<T>,
+    s: &mut Room<T>,
     x: &mut [T],
 ) -> bool {
     let rank = partners.rank;

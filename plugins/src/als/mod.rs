@@ -16,6 +16,7 @@
 //! only where all values of the pair have the same sign; joined pairs are used as if they had, and not asked for.
 
 mod half_step;
+mod observed;
 
 #[cfg(test)]
 mod tests;
@@ -26,8 +27,8 @@ use evenhand_core::{
     Compressed, Error, Factors, Interactions, Model, Output, Params, Recommender, Repeats, Result, Run, Training,
 };
 use evenhand_core::{choice, plugin};
-use half_step::Observed;
 use nalgebra::DMatrix;
+use observed::Observed;
 use rand_distr::{Distribution, StandardNormal};
 
 choice! {
