@@ -174,3 +174,117 @@ fn agents<'t>(
     }
     Ok(agents)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Experiment, Overrides};
+    use super::*;
+    use std::path::Path;
+
+    const HEAD: &str = "[interactive]\nsimulator = { plugin = 'user-item', users = 50 }\nperiods = 7\n";
+
+    fn parse(text: &str, set: &[&str]) -> Result<Experiment, Failure> {
+        let overrides = Overrides { set: set.iter().map(|s| s.to_string()).collect(), ..Overrides::default() };
+        Experiment::parse("e.toml", text, Path::new(""), &overrides)
+    }
+
+    fn agents(lines: &str, set: &[&str]) -> Vec<Agent> {
+        let text = format!("{HEAD}[[interactive.agent]]\n{lines}");
+        parse(&text, set).unwrap().interactive.unwrap().agents
+    }
+
+    fn labels(agents: &[Agent]) -> Vec<&str> {
+        agents.iter().map(|a| a.setting.label.as_str()).collect()
+    }
+
+    #[test]
+    fn agents_are_settings_times_policies() {
+        let lines = "recommender = 'als'\nparams = { factors = [2, 4] }\n\
+                     policy = ['greedy', { plugin = 'epsilon-greedy', epsilon = [0.1, 0.2] }]\n";
+        let plain = agents(lines, &[]);
+        assert_eq!(
+            labels(&plain),
+            [
+                "als factors=2 greedy",
+                "als factors=2 epsilon-greedy(epsilon=0.1)",
+                "als factors=2 epsilon-greedy(epsilon=0.2)",
+                "als factors=4 greedy",
+                "als factors=4 epsilon-greedy(epsilon=0.1)",
+                "als factors=4 epsilon-greedy(epsilon=0.2)",
+            ]
+        );
+        assert_eq!(plain[5].setting.params["factors"], 4);
+        assert_eq!(plain[5].policy_params, json!({ "plugin": "epsilon-greedy", "epsilon": 0.2 }));
+        assert!(plain[0].setting.origins.iter().any(|o| o.starts_with("policy/greedy ")));
+        assert_eq!((plain[0].learning, plain[0].cold), (Learning::Refit, Cold::Random));
+        let named = agents(&format!("label = 'mine'\n{lines}"), &["interactive.agent.mine.policy=greedy"]);
+        assert_eq!(labels(&named), ["mine factors=2", "mine factors=4"]);
+        let online = agents("recommender = 'bayesian-linear'\npolicy = 'thompson'\n", &[]);
+        assert_eq!((online[0].learning, online[0].cold), (Learning::Online, Cold::Model));
+        let told = "recommender = 'bayesian-linear'\npolicy = 'greedy'\nlearning = 'warm-start'\ncold = 'model'\n";
+        assert_eq!((agents(told, &[])[0].learning, agents(told, &[])[0].cold), (Learning::WarmStart, Cold::Model));
+    }
+
+    #[test]
+    fn an_experiment_may_have_agents_alone_and_comes_back() {
+        let agent = "[[interactive.agent]]\nrecommender = 'random'\npolicy = 'greedy'\n";
+        let first = parse(&format!("seeds = '0..3'\n{HEAD}{agent}"), &["interactive.periods=9"]).unwrap();
+        let again = parse(&first.effective, &[]).unwrap();
+        assert!(first.offline.is_none() && again.seeds == [0, 1, 2]);
+        let (first, again) = (first.interactive.unwrap(), again.interactive.unwrap());
+        assert_eq!((first.options.periods, first.options.slate), (9, 1));
+        assert_eq!((&first.world, &first.options), (&again.world, &again.options));
+        assert_eq!((&first.world["plugin"], &first.world["users"]), (&"user-item".into(), &50.into()));
+    }
+
+    #[test]
+    fn mistakes_are_placed() {
+        let agent = "[[interactive.agent]]\nrecommender = 'als'\n";
+        let greedy = "policy = 'greedy'\n";
+        for (text, expected) in [
+            ("name = 'x'".to_string(), "e.toml:1:1: no `[[run]]` and no `[interactive]`: nothing to compare"),
+            ("[interactive]\nperiods = 3\n".into(), "e.toml:1:1: `[interactive]` without `simulator`"),
+            (HEAD.into(), "e.toml:1:1: `[interactive]` without `[[interactive.agent]]`: nothing to compare"),
+            (
+                format!("{HEAD}perids = 3\n{agent}{greedy}"),
+                "e.toml:4:1: unknown key `perids` (did you mean `periods`?)",
+            ),
+            (format!("{HEAD}slate = 0\n{agent}{greedy}"), "e.toml:4:9: `interactive.slate` = 0, expected at least 1"),
+            (format!("{HEAD}{agent}"), "e.toml:4:1: `[[interactive.agent]]` without `policy`"),
+            (format!("{HEAD}{agent}{greedy}epsilon = 1\n"), "e.toml:7:1: unknown key `epsilon`"),
+            (
+                format!("{HEAD}{agent}policy = 'greedi'\n"),
+                "e.toml:6:10: no policy plugin `greedi` (did you mean `greedy`?)",
+            ),
+            (
+                format!("{HEAD}{agent}policy = {{ plugin = 'epsilon-greedy', epsilon = 1.5 }}\n"),
+                "e.toml:6:49: `epsilon-greedy`: parameter `epsilon` = 1.5, expected 0.0..=1.0",
+            ),
+            (
+                format!("{HEAD}{agent}{greedy}learning = 'online'\n"),
+                "e.toml:7:12: `als` does not learn online, expected refit or warm-start",
+            ),
+            (
+                format!("{HEAD}{agent}{greedy}learning = 'refti'\n"),
+                "e.toml:7:12: `learning` = `refti`, expected online, refit, warm-start (did you mean `refit`?)",
+            ),
+            (format!("{HEAD}{agent}{greedy}{agent}{greedy}label = 'als greedy'\n"), ""),
+            (
+                "[interactive]\nsimulator = { plugin = 'user-item', users = 0 }\n[[interactive.agent]]\n".into(),
+                "e.toml:2:45: `user-item`: parameter `users` = 0, expected 1..",
+            ),
+        ] {
+            match parse(&text, &[]) {
+                Err(error) => {
+                    let got = error.to_string();
+                    assert!(!expected.is_empty() && got.starts_with(expected), "expected {expected}\n     got {got}");
+                }
+                // A twin is left out with a warning.
+                Ok(experiment) => {
+                    assert_eq!(expected, "", "{text}");
+                    assert!(experiment.warnings[0].contains("has the same parameters as"), "{:?}", experiment.warnings);
+                }
+            }
+        }
+    }
+}
