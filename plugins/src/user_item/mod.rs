@@ -51,7 +51,7 @@ plugin! {
         /// Who shares a draw of the noise.
         noise_draws: Draws = Draws::Row;
         /// Share of the users there who ask in a period, at least one; drawn anew, in random order.
-        asking: f64 = 1.0, in f64::MIN_POSITIVE..=1.0;
+        asking: f64 = 1.0, in 1e-9..=1.0;
         /// Standard deviation of the step that each attribute of a user takes from period to period, reflected into 0 to 1.
         user_drift: f64 = 0.0, in 0.0..=1.0;
         /// The same of the items.
