@@ -11,6 +11,7 @@ mod product;
 mod rates;
 mod shown;
 mod split;
+mod urn;
 
 pub mod als;
 pub mod autoencoder;
