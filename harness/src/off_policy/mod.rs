@@ -5,6 +5,7 @@
 //! estimators and what they assume.
 
 mod evaluate;
+mod evidence;
 mod log;
 #[cfg(test)]
 mod tests;
