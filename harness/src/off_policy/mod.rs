@@ -4,9 +4,9 @@
 //! the first periods of one and estimates its value on the others. [`evenhand_core::metrics::off_policy`] has the
 //! estimators and what they assume.
 
-mod evaluate;
+pub mod evaluate;
 mod evidence;
-mod log;
+pub mod log;
 #[cfg(test)]
 mod tests;
 
