@@ -315,6 +315,10 @@ fn what_can_not_be_evaluated_is_refused() {
         let it = evaluate(&log, &target(&*als(), &policy), &options, &Run::new(1)).unwrap();
         assert_eq!((it.train_periods, it.periods), (first, 24 - first));
     }
+    for size in [0, 7] {
+        let text = format!("actions of the log: expected whole slates of {size}, at least 1 each, got 1440");
+        assert_eq!(say(&Log { size, ..log.clone() }, Options::default()).to_string(), text);
+    }
     log.actions.retain(|a| a.period == 4);
     let text = "data: the log of agent `bad` with seed 3 holds 1 periods, expected 2 at least: one to learn from, one to \
                 evaluate on";

@@ -4,10 +4,11 @@
 //! that model in all of the other periods, where it is evaluated. Users and items are those up to the highest
 //! index of the log. Nothing is left out for having been shown before.
 
+use super::evidence::{Evidence, Period};
 use super::{Action, Log};
 use evenhand_core::metrics::off_policy::{self as estimators, Estimate, Overlap};
-use evenhand_core::{Acting, Error, Feedback, History, Model, Observation, Output, Policy, Recommender, Registry};
-use evenhand_core::{Result, Run, Slates, Training, World};
+use evenhand_core::{Error, Feedback, History, Model, Observation, Output, Policy, Recommender, Registry};
+use evenhand_core::{Result, Run, Training, World};
 
 /// What is evaluated.
 #[derive(Clone, Copy)]
@@ -92,23 +93,37 @@ pub fn evaluate(log: &Log, target: &Target<'_>, options: &Options, run: &Run) ->
     let world = World { model: model.as_ref(), seen: None };
     let acting = target.policy.prepare(world, &run.child("prepare"))?;
 
-    let mut sums = Sums::default();
+    let mut evidence = Evidence::default();
     for actions in &rest {
         run.check()?;
-        let evaluated = Period { world, acting: acting.as_ref(), rewards_by, size: log.size, actions };
-        evaluated.add(options.draws, run, &mut sums)?;
+        let period = Period { world, acting: acting.as_ref(), rewards_by, size: log.size, actions };
+        evidence.add(&period, options.draws, run)?;
     }
-    let mut evaluation = sums.evaluation(log.size, options.clip)?;
-    evaluation.train_periods = first.len();
-    evaluation.train_rows = first.iter().map(Vec::len).sum();
-    evaluation.periods = rest.len();
-    evaluation.reward_model = reward_model;
+    evidence.check()?;
+    let mut warnings = evidence.warnings();
     if other.is_some() {
         let name = target.recommender.name();
-        let text = format!("the scores of `{name}` are no ratings: the reward model is `{reward_model}`");
-        evaluation.warnings.push(text);
+        warnings.push(format!("the scores of `{name}` are no ratings: the reward model is `{reward_model}`"));
     }
-    Ok(evaluation)
+    let Evidence { rewards, logged, target, predicted, expected, .. } = &evidence;
+    let (size, unclipped) = (log.size, estimators::weights(target, logged, None));
+    let weights = estimators::weights(target, logged, options.clip);
+    let some = "a period holds a slate";
+    Ok(Evaluation {
+        train_periods: first.len(),
+        train_rows: first.iter().map(Vec::len).sum(),
+        periods: rest.len(),
+        slates: expected.len(),
+        logged: estimators::inverse_propensity(size, rewards, &vec![1.0; rewards.len()]).expect(some),
+        inverse_propensity: estimators::inverse_propensity(size, rewards, &weights).expect(some),
+        self_normalised: estimators::self_normalised(size, rewards, &weights),
+        direct_method: estimators::direct_method(expected).expect(some),
+        doubly_robust: estimators::doubly_robust(size, rewards, &weights, predicted, expected).expect(some),
+        overlap: Overlap::of(&unclipped).expect(some),
+        clipped: weights.iter().zip(&unclipped).filter(|(kept, whole)| kept < whole).count(),
+        reward_model,
+        warnings,
+    })
 }
 
 /// The model that [`evaluate`] acts on: `recommender`, fitted on the first periods of `log`.
@@ -142,6 +157,10 @@ type Periods = Vec<Vec<Action>>;
 
 /// Periods to learn from, and periods to evaluate on.
 fn parts(log: &Log, share: f64) -> Result<(Periods, Periods)> {
+    if log.size == 0 || !log.actions.len().is_multiple_of(log.size) {
+        let expected = format!("whole slates of {}, at least 1 each", log.size);
+        return Err(Error::shape("actions of the log", expected, log.actions.len()));
+    }
     let mut actions = log.actions.clone();
     // Stable: slates stay whole.
     actions.sort_by_key(|action| action.period);
@@ -192,126 +211,5 @@ fn reward_model(log: &Log, first: &Periods, target: &Target<'_>, run: &Run) -> R
     match model.output() {
         Output::Rating => Ok((model, recommender.name())),
         Output::Order => Err(Error::Unsupported { plugin: recommender.name().into(), operation: "predicting rewards" }),
-    }
-}
-
-/// A period that is evaluated.
-struct Period<'a> {
-    world: World<'a>,
-    acting: &'a dyn Acting,
-    rewards_by: &'a dyn Model,
-    size: usize,
-    actions: &'a [Action],
-}
-
-/// What the estimators need: slates x size, `expected` one for each slate.
-#[derive(Default)]
-struct Sums {
-    rewards: Vec<f64>,
-    logged: Vec<f64>,
-    target: Vec<f64>,
-    predicted: Vec<f64>,
-    expected: Vec<f64>,
-    /// Logged propensities that were estimated.
-    estimated: usize,
-    /// Draws of which propensities of the target are shares.
-    target_draws: Option<usize>,
-}
-
-impl Period<'_> {
-    fn add(&self, draws: usize, run: &Run, sums: &mut Sums) -> Result<()> {
-        let period = self.actions[0].period.to_string();
-        let users: Vec<u32> = self.actions.iter().step_by(self.size).map(|a| a.user).collect();
-        let items: Vec<u32> = self.actions.iter().map(|a| a.item).collect();
-        sums.rewards.extend(self.actions.iter().map(|a| a.reward));
-        sums.logged.extend(self.actions.iter().map(|a| a.propensity));
-        sums.estimated += self.actions.iter().filter(|a| a.draws.is_some()).count();
-        sums.predicted.extend(self.predict(&users, &items, run)?);
-
-        let slates = Slates { size: self.size, scores: vec![0.0; items.len()], items };
-        let own = self.acting.propensities(&users, &slates, &run.child("propensities").child(&period))?;
-        if own.values.len() != slates.items.len() {
-            return Err(Error::shape("propensities of the target", slates.items.len(), own.values.len()));
-        }
-        sums.target.extend(own.values);
-        sums.target_draws = sums.target_draws.max(own.draws);
-
-        let streams = run.child("draws").child(&period);
-        let mut expected = vec![0.0; users.len()];
-        for draw in 0..draws {
-            let drawn = self.acting.act(&users, self.size, &streams.child(&draw.to_string()))?;
-            self.world.check_slates(&users, &drawn)?;
-            let values = self.predict(&users, &drawn.items, run)?;
-            for (sum, slate) in expected.iter_mut().zip(values.chunks(self.size)) {
-                *sum += slate.iter().sum::<f64>() / draws as f64;
-            }
-        }
-        sums.expected.extend(expected);
-        Ok(())
-    }
-
-    /// What the reward model says of slates.
-    fn predict(&self, users: &[u32], items: &[u32], run: &Run) -> Result<Vec<f64>> {
-        let each: Vec<u32> = users.iter().flat_map(|&user| std::iter::repeat_n(user, self.size)).collect();
-        let mut scores = vec![0.0; items.len()];
-        self.rewards_by.predict(&each, items, &mut scores, run)?;
-        if let Some(at) = scores.iter().position(|score| !score.is_finite()) {
-            let what = format!("predicted reward of user {}, item {}", each[at], items[at]);
-            return Err(Error::Diverged { what, step: Some(self.actions[0].period) });
-        }
-        Ok(scores.into_iter().map(f64::from).collect())
-    }
-}
-
-impl Sums {
-    fn evaluation(&self, size: usize, clip: Option<f64>) -> Result<Evaluation> {
-        let Self { rewards, logged, target, predicted, expected, .. } = self;
-        let unclipped = estimators::weights(target, logged, None);
-        if let Some(at) = unclipped.iter().position(|w| !(w.is_finite() && *w >= 0.0)) {
-            let text =
-                format!("a target propensity of {} over a logged one of {} is no weight", target[at], logged[at]);
-            return Err(Error::Unusable(text));
-        }
-        let weights = estimators::weights(target, logged, clip);
-        let some = "at least one slate";
-        let overlap = Overlap::of(&unclipped).expect(some);
-        Ok(Evaluation {
-            train_periods: 0,
-            train_rows: 0,
-            periods: 0,
-            slates: expected.len(),
-            logged: estimators::inverse_propensity(size, rewards, &vec![1.0; rewards.len()]).expect(some),
-            inverse_propensity: estimators::inverse_propensity(size, rewards, &weights).expect(some),
-            self_normalised: estimators::self_normalised(size, rewards, &weights),
-            direct_method: estimators::direct_method(expected).expect(some),
-            doubly_robust: estimators::doubly_robust(size, rewards, &weights, predicted, expected).expect(some),
-            clipped: weights.iter().zip(&unclipped).filter(|(kept, whole)| kept < whole).count(),
-            reward_model: "",
-            warnings: self.warnings(&overlap),
-            overlap,
-        })
-    }
-
-    fn warnings(&self, overlap: &Overlap) -> Vec<String> {
-        let mut warnings = Vec::new();
-        let Overlap { rows, zeros, mean, mean_error, .. } = *overlap;
-        let percent = |count: usize| format!("{:.1} %", 100.0 * count as f64 / rows as f64);
-        if zeros > 0 {
-            warnings.push(format!("the target would never have shown {} of the {rows} logged items", percent(zeros)));
-        }
-        if mean_error.is_some_and(|error| (mean - 1.0).abs() > 4.0 * error) {
-            warnings.push(format!(
-                "the weights average {mean:.3}, expected 1: the log had no chance for some of what the target shows, or \
-                 propensities are wrong"
-            ));
-        }
-        if self.estimated > 0 {
-            let share = percent(self.estimated);
-            warnings.push(format!("{share} of the logged propensities are estimates: their inverses are biased"));
-        }
-        if let Some(draws) = self.target_draws {
-            warnings.push(format!("the propensities of the target are shares of {draws} draws"));
-        }
-        warnings
     }
 }

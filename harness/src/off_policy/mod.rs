@@ -4,8 +4,9 @@
 //! the first periods of one and estimates its value on the others. [`evenhand_core::metrics::off_policy`] has the
 //! estimators and what they assume.
 
-mod evaluate;
-mod log;
+pub mod evaluate;
+mod evidence;
+pub mod log;
 #[cfg(test)]
 mod tests;
 
