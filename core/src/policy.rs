@@ -85,8 +85,8 @@ pub trait Acting: Send + Sync {
     /// `run.streams`, never what `act` draws with the same run.
     ///
     /// # Errors
-    /// [`Error::Shape`] for a user or an item out of range, or slates for another number of users or of more items than
-    /// can be shown: see [`World::check_slates`].
+    /// [`Error::Shape`] for a user or an item out of range, or slates for another number of users or of more items
+    /// than can be shown: see [`World::check_slates`].
     fn propensities(&self, users: &[u32], slates: &Slates, run: &Run) -> Result<Propensities>;
 }
 

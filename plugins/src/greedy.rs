@@ -1,7 +1,7 @@
 //! The best items by the model, always: exploitation without exploration.
 //!
-//! Ties go to the lower item. The propensity is 1 for what is shown and 0 for anything else, so a log of this policy says
-//! nothing of other policies.
+//! Ties go to the lower item. The propensity is 1 for what is shown and 0 for anything else, so a log of this policy
+//! says nothing of other policies.
 
 use crate::shown;
 use evenhand_core::{Acting, Policy, Propensities, Result, Run, Slates, World, plugin};

@@ -3,9 +3,9 @@
 //! Items are drawn one after the other without replacement, each with a probability proportional to
 //! exp(score / temperature) among those left (Plackett 1975; Luce 1959). A place of a slate takes one random number.
 //!
-//! The propensity of slates of one item is exact: the softmax. That of an item at a place of a longer slate is a sum over
-//! all that may stand before it, so it is estimated as the share of fresh slates that agree. This holds for the first place
-//! too, which could be exact: the values of one [`Propensities`] have one meaning.
+//! The propensity of slates of one item is exact: the softmax. That of an item at a place of a longer slate is a sum
+//! over all that may stand before it, so it is estimated as the share of fresh slates that agree. This holds for the
+//! first place too, which could be exact: the values of one [`Propensities`] have one meaning.
 
 use crate::urn::Urn;
 use evenhand_core::{Acting, Policy, Propensities, Result, Run, Slates, World, plugin};

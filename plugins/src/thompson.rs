@@ -1,11 +1,11 @@
 //! Thompson sampling: the best items by one draw of the model from its posterior.
 //!
-//! An item is shown as often as it is believed to be the best. One draw per call of `act` serves all users of the batch,
-//! so that their scores are one product of matrices: users have their own draws and share those of the items, hence
-//! explore in step.
+//! An item is shown as often as it is believed to be the best. One draw per call of `act` serves all users of the
+//! batch, so that their scores are one product of matrices: users have their own draws and share those of the items,
+//! hence explore in step.
 //!
-//! The propensity has no closed form; it is the share of fresh draws whose slate has the item at that place. A share can
-//! be 0 for an item that is shown now and then: see [`Propensities::of_own_actions`].
+//! The propensity has no closed form; it is the share of fresh draws whose slate has the item at that place. A share
+//! can be 0 for an item that is shown now and then: see [`Propensities::of_own_actions`].
 //!
 //! Thompson, "On the likelihood that one unknown probability exceeds another", Biometrika 1933; Chapelle & Li, "An
 //! empirical evaluation of Thompson sampling", NIPS 2011.

@@ -1,7 +1,7 @@
 //! Upper confidence bounds: optimism in the face of uncertainty.
 //!
-//! The best items by mean + width * sqrt(variance), with the variance that the model states of its score. Deterministic:
-//! the propensity is 1 or 0.
+//! The best items by mean + width * sqrt(variance), with the variance that the model states of its score.
+//! Deterministic: the propensity is 1 or 0.
 //!
 //! Auer, "Using confidence bounds for exploitation-exploration trade-offs", JMLR 2002; Li, Chu, Langford & Schapire, "A
 //! contextual-bandit approach to personalized news article recommendation" (LinUCB), WWW 2010.

@@ -122,8 +122,8 @@ fn sum(values: &[f64]) -> f64 {
     sums.iter().sum::<f64>() + rest.iter().sum::<f64>()
 }
 
-/// The first place at which the sum of `weights` exceeds `left`, which is reduced by those before. Where rounding leaves
-/// none, the last one that is not 0.
+/// The first place at which the sum of `weights` exceeds `left`, which is reduced by those before. Where rounding
+/// leaves none, the last one that is not 0.
 fn find(weights: &[f64], left: &mut f64) -> usize {
     let mut last = 0;
     for (n, &weight) in weights.iter().enumerate().filter(|(_, w)| **w > 0.0) {
