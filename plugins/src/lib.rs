@@ -13,6 +13,7 @@ mod split;
 
 pub mod als;
 pub mod autoencoder;
+pub mod bayesian_linear;
 pub mod beyond_parity;
 pub mod biased_ratings;
 pub mod equal_experience;

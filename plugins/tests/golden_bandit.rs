@@ -1,5 +1,7 @@
-//! Golden cases of the bandit simulation: half-steps of alternating least squares, arg-max with ties.
+//! Golden cases of the bandit simulation: half-steps of alternating least squares, arg-max with ties, Gaussian beliefs.
 
+#[path = "golden_bandit/beliefs.rs"]
+mod beliefs;
 mod golden;
 
 use evenhand_core::dense::Reference;
@@ -12,8 +14,14 @@ use serde::Deserialize;
 
 const BANDIT: System = System {
     folder: "bandit",
-    kinds: &[("als-half-step", als), ("argmax", argmax)],
-    elsewhere: &["bayes-update", "user-then-item", "bartlett", "regret"],
+    kinds: &[
+        ("als-half-step", als),
+        ("argmax", argmax),
+        ("bayes-update", beliefs::update),
+        ("user-then-item", beliefs::user_then_item),
+        ("bartlett", beliefs::bartlett),
+    ],
+    elsewhere: &["regret"],
 };
 
 #[test]
