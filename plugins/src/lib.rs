@@ -15,6 +15,7 @@ mod urn;
 
 pub mod als;
 pub mod autoencoder;
+pub mod bayesian_linear;
 pub mod beyond_parity;
 pub mod biased_ratings;
 pub mod epsilon_greedy;

@@ -364,6 +364,59 @@ pub(crate) fn solve<T: Real, S: Simd>(simd: S, u: &mut [T], rank: usize, width: 
     }
 }
 
+/// Solves U'y = b, given U with zeros left of the diagonal and its inverse diagonal. `b` is padded with zeros, and used up.
+#[inline(always)]
+pub(crate) fn forward_substitute<T: Real, S: Simd>(
+    simd: S,
+    u: &[T],
+    rank: usize,
+    width: usize,
+    inverse: &[T],
+    b: &mut [T],
+    y: &mut [T],
+) {
+    for j in 0..rank {
+        let from = j - j % LANES;
+        y[j] = b[j] * inverse[j];
+        axpy(simd, T::ZERO - y[j], &u[j * width + from..(j + 1) * width], &mut b[from..]);
+    }
+}
+
+/// The columns of V, where U = D V with the diagonal D: row j of `columns` becomes the j-th column without the 1 on the
+/// diagonal. Other places, which must be zeros, stay.
+#[inline(always)]
+pub(crate) fn unit_columns<T: Real>(u: &[T], rank: usize, width: usize, inverse: &[T], columns: &mut [T]) {
+    for i in 0..rank {
+        for j in i + 1..rank {
+            columns[j * width + i] = u[i * width + j] * inverse[i];
+        }
+    }
+}
+
+/// Solves V x = b in place for every padded row b of `rows`, given the [`unit_columns`] of V. Where the rows are `lower`
+/// triangular, they stay so.
+#[inline(always)]
+pub(crate) fn back_substitute<T: Real, S: Simd>(
+    simd: S,
+    columns: &[T],
+    rank: usize,
+    width: usize,
+    lower: bool,
+    rows: &mut [T],
+) {
+    for j in (1..rank).rev() {
+        let column = &T::vectors::<S>(&columns[j * width..][..width])[..j.div_ceil(T::width::<S>())];
+        let first = if lower { j } else { 0 };
+        // All rows at once: each waits for its own earlier step only.
+        for row in rows[first * width..].chunks_exact_mut(width) {
+            let scale = T::splat(simd, T::ZERO - row[j]);
+            for (to, v) in T::vectors_mut::<S>(row).iter_mut().zip(column) {
+                *to = T::fma(simd, scale, *v, *to);
+            }
+        }
+    }
+}
+
 /// `to += sum of weights[n] rows[n]` over the columns from `first` on of padded rows of `width`.
 #[inline(always)]
 pub(crate) fn add_rows<T: Real, S: Simd>(simd: S, rows: &[T], weights: &[T], width: usize, first: usize, to: &mut [T]) {

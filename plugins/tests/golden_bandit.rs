@@ -1,5 +1,8 @@
-//! Golden cases of the bandit simulation: half-steps of alternating least squares, arg-max with ties, regret.
+//! Golden cases of the bandit simulation: half-steps of alternating least squares, arg-max with ties, Gaussian beliefs,
+//! regret.
 
+#[path = "golden_bandit/beliefs.rs"]
+mod beliefs;
 mod golden;
 #[path = "golden_bandit/regret.rs"]
 mod regret;
@@ -14,8 +17,15 @@ use serde::Deserialize;
 
 const BANDIT: System = System {
     folder: "bandit",
-    kinds: &[("als-half-step", als), ("argmax", argmax), ("regret", regret::check)],
-    elsewhere: &["bayes-update", "user-then-item", "bartlett"],
+    kinds: &[
+        ("als-half-step", als),
+        ("argmax", argmax),
+        ("bayes-update", beliefs::update),
+        ("user-then-item", beliefs::user_then_item),
+        ("bartlett", beliefs::bartlett),
+        ("regret", regret::check),
+    ],
+    elsewhere: &[],
 };
 
 #[test]
