@@ -168,13 +168,12 @@ pub(super) fn text(part: &InteractiveSummary, summary: &Summary, width: Option<u
 }
 
 /// Columns after the curve, with their headings; whether they show the deviation.
-const COLUMNS: [(&str, &str, bool); 7] = [
+const COLUMNS: [(&str, &str, bool); 6] = [
     ("last-regret", "last regret ↓", true),
     (CUMULATIVE, "cumulative ↓", true),
     ("ratings-mse", "mse shown ↓", false),
     ("pairs-mse", "mse pairs ↓", false),
     ("distinct-items", "items", false),
-    ("reached-items", "reached", false),
     ("gini", "gini ↓", false),
 ];
 
@@ -248,7 +247,7 @@ fn highest(part: &InteractiveSummary) -> Option<f64> {
 }
 
 /// No curve is longer than this.
-const LONGEST: usize = 24;
+const LONGEST: usize = 16;
 
 /// The curve of mean regret in blocks of eight heights; several periods share a block where there are many.
 fn sparkline(agent: &AgentSummary, high: f64) -> String {
