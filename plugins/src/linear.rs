@@ -382,13 +382,14 @@ pub(crate) fn forward_substitute<T: Real, S: Simd>(
     }
 }
 
-/// The columns of V, where U = D V with the diagonal D: row j of `columns` becomes the j-th column without the 1 on the
+/// The columns of -V, where U = D V with the diagonal D: row j of `columns` becomes the j-th column without the -1 on the
 /// diagonal. Other places, which must be zeros, stay.
 #[inline(always)]
 pub(crate) fn unit_columns<T: Real>(u: &[T], rank: usize, width: usize, inverse: &[T], columns: &mut [T]) {
     for i in 0..rank {
+        let minus = T::ZERO - inverse[i];
         for j in i + 1..rank {
-            columns[j * width + i] = u[i * width + j] * inverse[i];
+            columns[j * width + i] = u[i * width + j] * minus;
         }
     }
 }
@@ -406,13 +407,37 @@ pub(crate) fn back_substitute<T: Real, S: Simd>(
 ) {
     for j in (1..rank).rev() {
         let column = &T::vectors::<S>(&columns[j * width..][..width])[..j.div_ceil(T::width::<S>())];
-        let first = if lower { j } else { 0 };
-        // All rows at once: each waits for its own earlier step only.
-        for row in rows[first * width..].chunks_exact_mut(width) {
-            let scale = T::splat(simd, T::ZERO - row[j]);
-            for (to, v) in T::vectors_mut::<S>(row).iter_mut().zip(column) {
-                *to = T::fma(simd, scale, *v, *to);
+        let rows = &mut rows[if lower { j * width } else { 0 }..];
+        // All rows at once: each waits for its own earlier step only. One or two vectors stay in registers meanwhile.
+        match *column {
+            [a] => eliminate::<T, S, 1>(simd, [a], width, j, rows),
+            [a, b] => eliminate::<T, S, 2>(simd, [a, b], width, j, rows),
+            _ => {
+                for row in rows.chunks_exact_mut(width) {
+                    let scale = T::splat(simd, row[j]);
+                    for (to, v) in T::vectors_mut::<S>(row).iter_mut().zip(column) {
+                        *to = T::fma(simd, scale, *v, *to);
+                    }
+                }
             }
+        }
+    }
+}
+
+/// Adds to each row its j-th number times a column of `N` vectors.
+#[inline(always)]
+fn eliminate<T: Real, S: Simd, const N: usize>(
+    simd: S,
+    column: [T::Vector<S>; N],
+    width: usize,
+    j: usize,
+    rows: &mut [T],
+) {
+    for row in rows.chunks_exact_mut(width) {
+        let scale = T::splat(simd, row[j]);
+        let to = &mut T::vectors_mut::<S>(row)[..N];
+        for n in 0..N {
+            to[n] = T::fma(simd, scale, column[n], to[n]);
         }
     }
 }

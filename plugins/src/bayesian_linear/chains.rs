@@ -87,6 +87,14 @@ struct Row {
     value: f32,
 }
 
+impl Row {
+    fn lost(&self, side: usize, lost: Lost, room: &mut Room) -> Failure {
+        // For the next chain: there may be NaN where zeros have to be.
+        room.rows.fill(0.0);
+        Failure { row: self.number, side, entity: self.entities[side], lost }
+    }
+}
+
 /// Where a belief was lost; the lowest row first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Failure {
@@ -231,8 +239,6 @@ impl WithSimd for Chain<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) -> Option<Failure> {
         let Self { evidence, rows, sides: [users, items], streams, run, room, roots: [user_root, item_root] } = self;
-        // A lost belief before this chain may have left NaN where zeros have to be.
-        room.rows.fill(0.0);
         let mut held = NOWHERE; // the item of the root
         for (n, row) in rows.iter().enumerate() {
             if n % CHECK == 0 && run.check().is_err() {
@@ -248,11 +254,11 @@ impl WithSimd for Chain<'_> {
             for _ in 0..evidence.iterations {
                 let told = evidence.update(simd, (user, user_root), (item, item_root), value, &mut rng, room);
                 if let Err(lost) = told {
-                    return Some(Failure { row: row.number, side: 0, entity: row.entities[0], lost });
+                    return Some(row.lost(0, lost, room));
                 }
                 let told = evidence.update(simd, (item, item_root), (user, user_root), value, &mut rng, room);
                 if let Err(lost) = told {
-                    return Some(Failure { row: row.number, side: 1, entity: row.entities[1], lost });
+                    return Some(row.lost(1, lost, room));
                 }
             }
         }

@@ -13,7 +13,7 @@ pub(super) const PACK: usize = 64;
 pub(super) struct Root {
     /// Inverse of D.
     inverse: Vec<f64>,
-    /// Columns of V, one per row.
+    /// Columns of -V, one per row.
     columns: Vec<f64>,
 }
 
