@@ -130,7 +130,7 @@ fn groupings_are_declared_and_protected() {
     let e = parse(&text, &set).unwrap();
     let again = Experiment::parse("e", &e.effective, Path::new("/elsewhere"), &Overrides::default()).unwrap();
     for (e, file) in [(&e, "c.csv"), (&again, "/folder/c.csv")] {
-        let Source::Path { options, .. } = &of(&e).data else { panic!("a path") };
+        let Source::Path { options, .. } = &of(e).data else { panic!("a path") };
         assert_eq!(options.protect, load::Protect { users: Some("age".into()), items: Some("kind".into()) });
         assert!(matches!(&options.item_groups["kind"], load::Grouping::Rule { rule: load::ListRule::Any, .. }));
         assert_eq!(options.user_groups["cohort"], load::Grouping::File { file: file.into() });

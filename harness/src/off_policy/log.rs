@@ -55,6 +55,13 @@ pub struct Action {
     pub cold: bool,
 }
 
+impl Action {
+    /// Whether a number can be the propensity of what was shown.
+    pub(crate) fn is_propensity(p: f64) -> bool {
+        p > 0.0 && p <= 1.0 + ROUNDING
+    }
+}
+
 /// All actions of one agent in one run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Log {
@@ -200,7 +207,7 @@ impl<'a> Fields<'a> {
             user: self.get(3, INDEX, |&u: &u32| u < u32::MAX)?,
             place: self.get(4, INDEX, |_| true)?,
             item: self.get(5, INDEX, |&i: &u32| i < u32::MAX)?,
-            propensity: self.get(6, "a number above 0, at most 1", |&p: &f64| p > 0.0 && p <= 1.0 + ROUNDING)?,
+            propensity: self.get(6, "a number above 0, at most 1", |&p: &f64| Action::is_propensity(p))?,
             draws: self.optional(7, "a whole number from 1 on, or nothing", |&n: &usize| n > 0)?,
             reward: self.get(8, "a finite number", finite)?,
             prediction: self.optional(9, "a finite number, or nothing", finite)?,
