@@ -39,7 +39,8 @@ impl<'a> Learner<'a> {
 
     /// Meets the users and items that are there by now, and learns from what has come back.
     pub(super) fn learn(&mut self, fresh: &Feedback, period: usize) -> Result<()> {
-        let run = self.below("learn", period);
+        // Newcomers are met before the period, in which what comes back is learned: two calls.
+        let run = self.below(if fresh.rows.is_empty() { "meet" } else { "learn" }, period);
         self.known.resize(fresh.users.max(self.known.len()), false);
         if self.agent.learning == Learning::Online {
             if self.model.is_none() {
