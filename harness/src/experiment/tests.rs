@@ -417,3 +417,15 @@ fn seeds_as_text() {
         assert!(parse_seeds(wrong).is_err(), "{wrong}");
     }
 }
+
+#[test]
+fn experiments_of_agents_that_come_along_can_be_read() {
+    for (text, agents, periods) in [
+        (include_str!("../../experiments/default.toml"), 7, 30),
+        (include_str!("../../experiments/bandits.toml"), 8, 30),
+    ] {
+        let e = Experiment::parse("e", text, Path::new(""), &Overrides::default()).unwrap();
+        let part = e.interactive.unwrap();
+        assert_eq!((part.agents.len(), part.options.periods, e.warnings.len()), (agents, periods, 0), "{}", e.name);
+    }
+}

@@ -19,7 +19,7 @@
 //! * Regret and errors are measured on noise-free values, which no agent sees: they come from [`Audit`], agents get
 //!   [`evenhand_core::Feedback`].
 //! * The predictions of shown items were made to choose them, so their error is biased upwards: an item is
-//!   shown because it is overrated. `pairs-mse` is free of that.
+//!   shown because it is overrated; those of `ucb` are upper bounds on purpose. `pairs-mse` is free of that.
 //! * World, requests and noise are drawn from the seed alone, an agent's choices from another node: all agents meet the
 //!   same users in the same order, with the same noise.
 //! * Answering (drawing from the posterior, scoring, choosing) and learning are timed apart, everything else not at all.
