@@ -2,7 +2,7 @@
 //! run, stored and resumed.
 
 use crate::compare::Place;
-use crate::experiment::{Interactive, Offline};
+use crate::experiment::{Interactive, Offline, Options};
 use crate::protocol::{Curve, Figure, Seconds, interactive, offline};
 use evenhand_core::{Dataset, Groups, Interactions};
 use serde::{Deserialize, Serialize};
@@ -71,14 +71,15 @@ pub fn of_recommender(part: &Offline, data: &str, place: Place) -> Json {
     })
 }
 
-/// All that decides the result of an agent.
+/// All that decides the result of an agent. Whether its actions are logged does not.
 pub fn of_agent(part: &Interactive, place: Place) -> Json {
+    let Options { periods, slate, pairs, log: _ } = part.options;
     json!({
         "version": RESULT_VERSION,
         "protocol": interactive::NAME,
         "simulator": part.world,
         "origins": part.origins,
-        "options": part.options,
+        "options": { "periods": periods, "slate": slate, "pairs": pairs },
         "agent": part.agents[place.setting].identity(),
         "seed": place.seed,
     })

@@ -39,11 +39,12 @@ pub(crate) enum Command {
     Data(Data),
 }
 
-/// Run an experiment and show how its recommenders compare.
+/// Run an experiment and show how its recommenders and agents compare.
 ///
-/// Without EXPERIMENT, recommenders that come along are compared on simulated data or, with --data, on yours. Every
-/// recommender is fitted on the same training rows, once for each seed, and measured on the same test rows. A
-/// recommender that fails becomes a failed row; the others go on.
+/// Without EXPERIMENT, recommenders that come along are compared on simulated data, and agents in a simulated world; with
+/// --data, recommenders on yours. Every recommender is fitted on the same training rows, once for each seed, and measured
+/// on the same test rows. Every agent meets the same users, with the same noise. What fails becomes a failed row; the
+/// others go on.
 #[derive(Debug, Args)]
 #[command(after_help = COMPARE_EXAMPLES)]
 pub(crate) struct Compare {
@@ -85,8 +86,8 @@ Examples:
 
 To begin an experiment of your own, copy DIR/experiment.effective.toml of a run with --out DIR.
 
-A path of --set leads from table to table with dots. A [[run]] is found by its recommender, its label, its place from
-0, or * for all of them. The value is TOML; plain text needs no quotes.";
+A path of --set leads from table to table with dots. A [[run]] and an [[interactive.agent]] is found by its recommender,
+its label, its place from 0, or * for all of them. The value is TOML; plain text needs no quotes.";
 
 /// A list of seeds.
 #[derive(Clone, Debug)]
@@ -141,13 +142,13 @@ pub(crate) struct OffPolicy {
     /// The experiment whose agents are evaluated, a TOML file
     pub(crate) experiment: PathBuf,
     /// Share of the periods to learn from
-    #[arg(long, value_name = "SHARE", default_value_t = 0.5)]
+    #[arg(long, value_name = "SHARE", default_value_t = 0.5, value_parser = share)]
     pub(crate) train: f64,
     /// Slates drawn for each logged one, for what a policy would earn by the model
-    #[arg(long, value_name = "N", default_value_t = 16)]
-    pub(crate) draws: usize,
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) draws: u32,
     /// Cut weights above this one off
-    #[arg(long, value_name = "WEIGHT")]
+    #[arg(long, value_name = "WEIGHT", value_parser = weight)]
     pub(crate) clip: Option<f64>,
     /// Number of threads, 0 for one per processor; has no influence on results
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u16).range(..=1024))]
@@ -158,6 +159,19 @@ pub(crate) struct OffPolicy {
     /// Print JSON instead of a table
     #[arg(long)]
     pub(crate) json: bool,
+    /// No progress on stderr
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    let share = text.parse().ok().filter(|share| *share > 0.0 && *share < 1.0);
+    share.ok_or_else(|| "expected a number above 0 and below 1".into())
+}
+
+fn weight(text: &str) -> Result<f64, String> {
+    let weight = text.parse().ok().filter(|weight: &f64| weight.is_finite() && *weight > 0.0);
+    weight.ok_or_else(|| "expected a number above 0".into())
 }
 
 const OFF_POLICY_EXAMPLES: &str = "\

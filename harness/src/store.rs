@@ -76,12 +76,23 @@ impl Store {
         write_whole(&self.path(&outcome.key), &text)
     }
 
-    /// Keeps the actions of a cell; `agent` is what it is called now.
+    /// Whether the actions of a cell are there and can be read.
+    pub(crate) fn has_actions(&self, key: &str) -> bool {
+        off_policy::read(&self.actions_path(key)).is_ok()
+    }
+
+    /// Keeps the actions of a cell; `agent` is what it is called now. Without any, those of an earlier run go.
     ///
     /// # Errors
     /// [`Failure::Write`].
     pub(crate) fn keep_actions(&self, key: &str, agent: &str, seed: u64, actions: &[Action]) -> Result<(), Failure> {
         let path = self.actions_path(key);
+        if actions.is_empty() {
+            return match fs::remove_file(&path) {
+                Err(source) if source.kind() != io::ErrorKind::NotFound => Err(Failure::Write { path, source }),
+                _ => Ok(()),
+            };
+        }
         write_whole_with(&path, |file| {
             let mut log = off_policy::Writer::new(file)?;
             actions.iter().try_for_each(|action| log.action(seed, agent, action))?;
@@ -89,7 +100,8 @@ impl Store {
         })
     }
 
-    /// Writes the actions of the cells with those keys, agents and seeds to one table; cells without any are left out.
+    /// Writes the actions of the cells with those keys, agents and seeds to one table, one cell in memory at a time; cells
+    /// without any are left out.
     ///
     /// # Errors
     /// [`Failure::Write`]; [`Failure::Data`] for kept actions that can not be read.
@@ -98,20 +110,24 @@ impl Store {
         name: &str,
         cells: impl Iterator<Item = (&'a str, &'a str, u64)>,
     ) -> Result<(), Failure> {
-        let mut logs = Vec::new();
-        for (key, agent, seed) in cells {
-            let path = self.actions_path(key);
-            if path.exists() {
-                logs.extend(off_policy::read(&path).map_err(Failure::Data)?.into_iter().map(|log| (agent, seed, log)));
-            }
-        }
-        write_whole_with(&self.dir.join(name), |file| {
+        let mut unreadable = None;
+        let written = write_whole_with(&self.dir.join(name), |file| {
             let mut all = off_policy::Writer::new(file)?;
-            for (agent, seed, log) in &logs {
-                log.actions.iter().try_for_each(|action| all.action(*seed, agent, action))?;
+            for (key, agent, seed) in cells {
+                let path = self.actions_path(key);
+                if !path.exists() {
+                    continue;
+                }
+                let logs = off_policy::read(&path).map_err(|error| {
+                    unreadable = Some(Failure::Data(error));
+                    io::Error::from(io::ErrorKind::InvalidData)
+                })?;
+                let actions = logs.iter().flat_map(|log| &log.actions);
+                actions.into_iter().try_for_each(|action| all.action(seed, agent, action))?;
             }
             all.finish()
-        })
+        });
+        unreadable.map_or(written, Err)
     }
 
     fn actions_path(&self, key: &str) -> PathBuf {

@@ -121,9 +121,87 @@ fn what_can_not_work_is_said() {
     let reason = "FAILED  als, seed 0: `factors` does not support drawing from a posterior";
     assert!(said.out.contains(reason) && said.out.contains("1 of 2 cells finished"), "{}", said.out);
     let set = ["--set", "interactive.log=false", "--set", "interactive.slate=31", "--seeds", "0"];
-    let said = run(dir.path(), &[&["compare", "e.toml"], &set[..]].concat()).ends(1);
-    assert!(said.out.contains("items of a slate: expected at most the 30 that are there, got 31"), "{}", said.out);
+    let said = run(dir.path(), &[&["compare", "e.toml"], &set[..]].concat()).ends(2);
+    let reason = "--set interactive.slate=31: `interactive.slate` = 31, expected at most 30, the items there at first";
+    assert!(said.err.contains(reason), "{}", said.err);
+    fs::write(dir.path().join("long.toml"), EXPERIMENT.replace("log = true", "slate = 40")).unwrap();
+    let said = run(dir.path(), &["compare", "long.toml"]).ends(2);
+    assert!(said.err.contains("long.toml:7:9: `interactive.slate` = 40, expected at most 30"), "{}", said.err);
+    fs::write(dir.path().join("label.toml"), EXPERIMENT.replace("'bayes'", "\"b\\u001b[31m\"")).unwrap();
+    let said = run(dir.path(), &["compare", "label.toml"]).ends(2);
+    assert!(said.err.contains("label.toml:14:9: label `b\\u{1b}[31m`, expected no characters that"), "{}", said.err);
+    let said = run(dir.path(), &["compare", "e.toml", "--data", "ratings.csv"]).ends(2);
+    assert!(said.err.contains("--data ratings.csv: no `[[run]]`: nothing to compare"), "{}", said.err);
     let set = ["--set", "interactive.agent.bayes.params.tau=0"];
     let said = run(dir.path(), &[&["compare", "e.toml"], &set[..]].concat()).ends(2);
     assert!(said.err.contains("parameter `tau` = 0"), "{}", said.err);
+}
+
+/// Whether actions are logged decides nothing but that: cells are found without their log, and run again for it.
+#[test]
+fn cells_are_run_again_for_a_log_that_is_asked_for_and_missing() {
+    let dir = folder();
+    let path = |name: &str| dir.path().join("o").join(name);
+    let compare = |set: &[&str]| {
+        let args = ["compare", "e.toml", "--out", "o", "--seeds", "3", "-q"];
+        run(dir.path(), &[&args, set].concat()).ends(0).out
+    };
+    let none = ["--set", "interactive.log=false"];
+    assert!(compare(&none).contains("(0 found, 3 run)"));
+    let results = fs::read(path("results.csv")).unwrap();
+    assert!(compare(&[]).contains("(0 found, 3 run)"), "there is no log yet");
+    let log = fs::read(path("actions.csv")).unwrap();
+    assert!(compare(&[]).contains("(3 found, 0 run)") && compare(&none).contains("(3 found, 0 run)"));
+    let names: Vec<String> = files(&path("cells")).into_iter().filter(|n| n.ends_with("actions.csv")).collect();
+    fs::remove_file(path("cells").join(&names[0])).unwrap();
+    fs::write(path("cells").join(&names[1]), "seed,agent\n").unwrap();
+    let bayes = |name: &&String| fs::read_to_string(path("cells").join(name)).unwrap().contains("\n3,bayes,0,");
+    assert!(compare(&[]).contains("(1 found, 2 run)"));
+    assert_eq!(names.iter().filter(bayes).count(), 1, "a log names its agent");
+    assert_eq!((fs::read(path("results.csv")).unwrap(), fs::read(path("actions.csv")).unwrap()), (results, log));
+    // An outcome measured anew without a log has none of an earlier one.
+    compare(&["--set", "interactive.log=false", "--fresh"]);
+    assert_eq!(files(&path("cells")).len(), 3);
+}
+
+#[test]
+fn options_of_the_evaluation_are_refused_by_name() {
+    let dir = folder();
+    for (flag, value, expected) in [
+        ("--train", "1", "expected a number above 0 and below 1"),
+        ("--train", "NaN", "expected a number above 0 and below 1"),
+        ("--draws", "0", "0 is not in 1.."),
+        ("--clip", "inf", "expected a number above 0"),
+    ] {
+        let said = run(dir.path(), &["off-policy", "o.csv", "e.toml", flag, value]).ends(2);
+        assert!(said.err.contains(flag) && said.err.contains(expected), "{flag} {value}: {}", said.err);
+    }
+}
+
+/// What was evaluated by then is shown.
+#[cfg(unix)]
+#[test]
+fn an_evaluation_can_be_interrupted() {
+    use std::io::{BufRead, BufReader};
+    let dir = folder();
+    run(dir.path(), &["compare", "e.toml", "--out", "o", "--seeds", "3", "-q"]).ends(0);
+    let mut text = fs::read_to_string(dir.path().join("e.toml")).unwrap();
+    text.push_str("[[interactive.agent]]\nlabel = 'slow'\nrecommender = 'mf'\nparams = { epochs = 100000000 }\n");
+    text.push_str("policy = 'greedy'\n");
+    fs::write(dir.path().join("slow.toml"), text).unwrap();
+    let mut command = common::command(
+        Path::new(env!("CARGO_BIN_EXE_evenhand")),
+        dir.path(),
+        &["off-policy", "o/actions.csv", "slow.toml"],
+    );
+    let mut child = command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    // A line for each pair of log and agent that is finished; the fourth is the one that takes for ever.
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    assert!((0..3).all(|_| lines.next().unwrap().unwrap().contains("  seed 3  ")));
+    let sent = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(sent.success());
+    let rest: Vec<String> = lines.map(Result::unwrap).collect();
+    let said = Said::of(child.wait_with_output().unwrap()).ends(130);
+    assert!(rest.iter().any(|line| line.contains("stopping")), "{rest:?}");
+    assert!(said.out.contains("doubly robust") && said.out.contains("bayes") && !said.out.contains("FAILED"));
 }

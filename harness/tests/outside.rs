@@ -72,11 +72,14 @@ fn its_plugins_stand_beside_all_others() {
     write_experiment(dir.path(), "[[run]]\nrecommender = 'flat'\n[[run]]\nrecommender = 'popularity'\n");
     let said = run(dir.path(), &["compare", "small.toml", "--json"]).ends(0);
     let json = said.json();
-    assert_eq!((&json["settings"][0]["label"], &json["settings"][0]["cells"]), (&"flat".into(), &2.into()));
-    assert_eq!(json["settings"][0]["origins"][0], "recommender/flat outside 0.1.0");
+    assert_eq!(
+        (&json["offline"]["settings"][0]["label"], &json["offline"]["settings"][0]["cells"]),
+        (&"flat".into(), &2.into())
+    );
+    assert_eq!(json["offline"]["settings"][0]["origins"][0], "recommender/flat outside 0.1.0");
     // A constant model earns nothing where ties count against it, and half where they count half.
     let auc = |metric: &str| {
-        let all = json["settings"][0]["figures"].as_array().unwrap();
+        let all = json["offline"]["settings"][0]["figures"].as_array().unwrap();
         all.iter().find(|f| f["metric"] == metric && f["group"].is_null()).unwrap()["mean"].clone()
     };
     assert_eq!((auc("auc"), auc("auc-half-ties")), (0.0.into(), 0.5.into()));
@@ -178,4 +181,36 @@ fn an_interrupted_fresh_run_keeps_the_tables_whole() {
     let said = interrupted(&["--set", "run.0.params.steps=30"]);
     assert!(said.out.contains("hold more and are left as they are"), "{}", said.out);
     assert_eq!(results(), whole);
+}
+
+#[test]
+fn an_agent_that_fails_is_a_row_and_the_others_go_on() {
+    let dir = tempdir().unwrap();
+    let agents: String = ["panics", "fails", "popularity"]
+        .iter()
+        .map(|name| format!("[[interactive.agent]]\nrecommender = '{name}'\nlabel = '{name}'\npolicy = 'greedy'\n"))
+        .collect();
+    let head =
+        "seeds = [0, 1]\n[interactive]\nsimulator = { plugin = 'user-item', users = 20, items = 9 }\nperiods = 4\n";
+    std::fs::write(dir.path().join("agents.toml"), format!("{head}{agents}")).unwrap();
+    let said = run(dir.path(), &["compare", "agents.toml", "--out", "o"]).ends(1);
+    for name in ["panics", "fails"] {
+        let row = said.out.lines().find(|line| line.contains(&format!("│ {name} "))).unwrap();
+        assert!(row.matches("failed").count() == 2 && row.contains(" - "), "{row}");
+        assert!(said.out.contains(&format!("FAILED  {name}, seed 1: ")), "{}", said.out);
+    }
+    assert!(said.out.contains("2 of 6 cells finished (0 found, 6 run), 4 failed"), "{}", said.out);
+    let periods = std::fs::read_to_string(dir.path().join("o/periods.csv")).unwrap();
+    let mut rows = periods.lines().map(|line| line.split(',').map(str::to_string).collect::<Vec<_>>());
+    let header = rows.next().unwrap();
+    let column = |name: &str| header.iter().position(|field| field == name).unwrap();
+    let (failed, fine) = (column("mean_regret_panics"), column("mean_regret_popularity"));
+    assert_eq!(rows.clone().count(), 8);
+    assert!(rows.all(|row| row[failed].is_empty() && row[fine].parse::<f64>().is_ok()));
+    let again = run(dir.path(), &["compare", "agents.toml", "--out", "o", "--json"]).ends(1).json();
+    assert_eq!((&again["found"], &again["run"]), (&2.into(), &4.into()));
+    assert_eq!(
+        (&again["failures"][0]["protocol"], &again["failures"][0]["label"]),
+        (&"interactive".into(), &"panics".into())
+    );
 }

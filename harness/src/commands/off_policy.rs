@@ -7,14 +7,16 @@ use crate::failure::{End, Failure};
 use crate::interrupt;
 use crate::off_policy::{self, Evaluation, Log, Options, Target};
 use crate::panics;
-use crate::progress::printable;
+use crate::progress::{Progress, printable};
 use crate::report::new_table;
 use comfy_table::{Cell, CellAlignment};
-use evenhand_core::Run;
 use evenhand_core::metrics::off_policy::Estimate;
+use evenhand_core::{Error, Run};
 use serde_json::{Value as Json, json};
 use std::fmt::Write;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 pub(super) fn run(args: &cli::OffPolicy) -> Result<End, Failure> {
     let overrides = Overrides { set: args.set.clone(), ..Overrides::default() };
@@ -24,32 +26,45 @@ pub(super) fn run(args: &cli::OffPolicy) -> Result<End, Failure> {
         return Err(Failure::Usage(text));
     };
     let logs = off_policy::read(&args.log).map_err(Failure::of_data)?;
-    let options = Options { train_share: args.train, draws: args.draws, clip: args.clip };
+    let options = Options { train_share: args.train, draws: args.draws as usize, clip: args.clip };
     let base = Run::new(0).with_threads(args.threads.into()).map_err(|e| Failure::Usage(format!("--threads: {e}")))?;
-    let base = base.with_dense(Arc::new(evenhand_kernels::Cpu)).with_cancel(interrupt::flag());
+    let cancel = interrupt::flag();
+    let base = base.with_dense(Arc::new(evenhand_kernels::Cpu)).with_cancel(cancel.clone());
+    let progress = if args.quiet { Progress::silent() } else { Progress::stderr() };
+    progress.begin(logs.len() * part.agents.len());
     let mut found = Vec::new();
-    for log in &logs {
-        for agent in &part.agents {
-            let target = Target {
-                recommender: agent.setting.recipe.as_ref(),
-                policy: agent.policy.as_ref(),
-                reward_model: None,
-            };
-            let run = base.clone().with_seed(log.seed).child("off-policy");
-            let done = panics::caught(|| off_policy::evaluate(log, &target, &options, &run));
-            if interrupt::flag().load(std::sync::atomic::Ordering::SeqCst) {
-                return Ok(End::Interrupted);
-            }
-            let result = done.unwrap_or_else(|panic| Err(evenhand_core::Error::Unusable(panic)));
-            found.push(Found { log, agent, result: result.map_err(|e| e.to_string()) });
+    let pairs = logs.iter().flat_map(|log| part.agents.iter().map(move |agent| (log, agent)));
+    for (log, agent) in pairs {
+        let name = printable(&format!("{} on {}  seed {}", agent.setting.label, log.agent, log.seed)).into_owned();
+        let target =
+            Target { recommender: agent.setting.recipe.as_ref(), policy: agent.policy.as_ref(), reward_model: None };
+        let run = base.clone().with_seed(log.seed).child("off-policy").with_observer(progress.start(&name));
+        let start = Instant::now();
+        let result = match panics::caught(|| off_policy::evaluate(log, &target, &options, &run)) {
+            Ok(Err(Error::Cancelled)) if cancel.load(Ordering::SeqCst) => break,
+            Ok(done) => done.map_err(|e| e.to_string()),
+            Err(panic) => Err(panic),
+        };
+        match &result {
+            Ok(_) => progress.finish(&name, &format!("{:.2} s", start.elapsed().as_secs_f64()), false),
+            Err(reason) => progress.finish(&name, &format!("FAILED: {reason}"), true),
         }
+        found.push(Found { log, agent, result });
     }
+    progress.end();
+    let interrupted = found.len() < logs.len() * part.agents.len();
     if args.json {
         print_json(&found.iter().map(Found::json).collect::<Vec<_>>())?;
     } else {
         print(&text(&found))?;
     }
-    Ok(if found.iter().any(|f| f.result.is_err()) { End::SomeFailed } else { End::Fine })
+    Ok(if interrupted {
+        End::Interrupted
+    } else if found.iter().any(|f| f.result.is_err()) {
+        End::SomeFailed
+    } else {
+        End::Fine
+    })
 }
 
 /// One agent on one log.
@@ -97,8 +112,8 @@ fn text(found: &[Found<'_>]) -> String {
         let evaluation = match result {
             Ok(evaluation) => evaluation,
             Err(reason) => {
-                let _ =
-                    writeln!(below, "FAILED  {label} on the log of {}: {}", printable(&log.agent), printable(reason));
+                let (of, seed) = (printable(&log.agent), log.seed);
+                let _ = writeln!(below, "FAILED  {label} on the log of {of}, seed {seed}: {}", printable(reason));
                 continue;
             }
         };

@@ -25,9 +25,11 @@ impl Runner<'_> {
         self.host.cancel.load(Ordering::SeqCst)
     }
 
-    /// Runs one cell, whatever its plugins do, and keeps what comes out. `name` is what progress calls it.
+    /// Runs one cell, whatever its plugins do, and keeps what comes out. `label` is that of the setting, `name` what
+    /// progress calls the cell.
     pub(super) fn run(
         &self,
+        label: &str,
         name: &str,
         seed: u64,
         identity: Json,
@@ -44,9 +46,7 @@ impl Runner<'_> {
                 let outcome = Outcome { key, cell: identity, figures, curves, times, seconds, build };
                 if let Some(store) = self.store {
                     // First: a finished cell has all that belongs to it.
-                    if !actions.is_empty() {
-                        store.keep_actions(&outcome.key, name, seed, &actions)?;
-                    }
+                    store.keep_actions(&outcome.key, label, seed, &actions)?;
                     store.keep(&outcome)?;
                 }
                 return Ok(CellEnd::Done(outcome));
@@ -68,11 +68,17 @@ pub(super) struct Cells {
 }
 
 impl Cells {
-    /// The cells at `places`; those are found that an earlier run has finished.
-    pub(super) fn begin(places: Vec<Place>, runner: &Runner<'_>, identity: impl Fn(Place) -> Json) -> Self {
+    /// The cells at `places`; those are found that an earlier run has finished, with `actions` those that have a log too.
+    pub(super) fn begin(
+        places: Vec<Place>,
+        actions: bool,
+        runner: &Runner<'_>,
+        identity: impl Fn(Place) -> Json,
+    ) -> Self {
         let finished = |&place: &Place| {
-            let outcome = runner.store?.finished(&cell::key(&identity(place)))?;
-            Some((place, CellEnd::Found(outcome)))
+            let store = runner.store?;
+            let outcome = store.finished(&cell::key(&identity(place)))?;
+            (!actions || store.has_actions(&outcome.key)).then_some((place, CellEnd::Found(outcome)))
         };
         let ends = places.iter().filter_map(finished).collect();
         Self { places, ends }

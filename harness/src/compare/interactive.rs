@@ -5,6 +5,7 @@ use super::{Cell, Place};
 use crate::cell;
 use crate::experiment::Interactive;
 use crate::failure::Failure;
+use crate::panics;
 use crate::protocol::interactive;
 
 /// What came out of comparing agents in a world that answers.
@@ -26,13 +27,35 @@ pub(super) struct Work<'a> {
 
 impl<'a> Work<'a> {
     /// Looks for cells that are finished.
-    pub(super) fn begin(part: &'a Interactive, seeds: &'a [u64], runner: &'a Runner<'a>) -> Self {
+    ///
+    /// # Errors
+    /// [`Failure::Experiment`] where slates are longer than the catalogue of the first seed: no agent could show them.
+    pub(super) fn begin(part: &'a Interactive, seeds: &'a [u64], runner: &'a Runner<'a>) -> Result<Self, Failure> {
         let of_agent = |setting| seeds.iter().map(move |&seed| Place { setting, seed, fold: 0 });
         let places = (0..part.agents.len()).flat_map(of_agent).collect();
-        let cells = Cells::begin(places, runner, |place| cell::of_agent(part, place));
+        let cells = Cells::begin(places, part.options.log, runner, |place| cell::of_agent(part, place));
         let work = Self { runner, part, seeds, cells };
         work.announce();
-        work
+        if work.missing() > 0 {
+            work.check_slate()?;
+        }
+        Ok(work)
+    }
+
+    /// A world that can not be looked at is left to the cells, which say why.
+    fn check_slate(&self) -> Result<(), Failure> {
+        let run = self.runner.base.clone().with_seed(self.seeds[0]);
+        let simulator = self.part.simulator.as_ref();
+        let items = panics::caught(|| interactive::first_items(simulator, &run)).ok().and_then(Result::ok);
+        match items.filter(|&items| self.part.options.slate > items) {
+            Some(items) => {
+                let slate = self.part.options.slate;
+                let reason =
+                    format!("`interactive.slate` = {slate}, expected at most {items}, the items there at first");
+                Err(Failure::Experiment { place: self.part.slate_place.clone(), reason })
+            }
+            None => Ok(()),
+        }
     }
 
     /// Cells to be run.
@@ -51,7 +74,7 @@ impl<'a> Work<'a> {
                 let agent = &part.agents[place.setting];
                 let name = format!("{}  seed {seed}", agent.setting.label);
                 let measure = |run: &_| interactive::measure(part.simulator.as_ref(), agent, &part.options, run);
-                let end = self.runner.run(&name, seed, cell::of_agent(part, place), measure)?;
+                let end = self.runner.run(&agent.setting.label, &name, seed, cell::of_agent(part, place), measure)?;
                 self.cells.set(place, end);
             }
         }

@@ -104,7 +104,7 @@ impl Cell {
 /// Runs `experiment`. With a store, finished cells are found there and each new one is kept at once.
 ///
 /// # Errors
-/// [`Failure::Data`] where there is no data to compare on, [`Failure::Write`] where results can not be kept. A plugin
+/// [`Failure::Data`] where there is no data to compare on, [`Failure::Experiment`] for slates longer than the catalogue, [`Failure::Write`] where results can not be kept. A plugin
 /// that fails is no error: its cell has [`CellEnd::Failed`].
 pub fn compare(experiment: &Experiment, store: Option<&Store>, host: &Host) -> Result<Comparison, Failure> {
     let base = Run::new(0).with_threads(host.threads).map_err(|e| Failure::Usage(format!("--threads: {e}")))?;
@@ -114,7 +114,8 @@ pub fn compare(experiment: &Experiment, store: Option<&Store>, host: &Host) -> R
     let mut warnings = experiment.warnings.clone();
     let data = experiment.offline.as_ref().map(|part| offline::Shared::open(part, &runner)).transpose()?;
     let offline = data.as_ref().map(|shared| offline::Work::begin(shared, seeds, &runner)).transpose()?;
-    let interactive = experiment.interactive.as_ref().map(|part| interactive::Work::begin(part, seeds, &runner));
+    let interactive =
+        experiment.interactive.as_ref().map(|part| interactive::Work::begin(part, seeds, &runner)).transpose()?;
     let missing = offline.as_ref().map_or(0, |w| w.missing()) + interactive.as_ref().map_or(0, |w| w.missing());
     host.progress.begin(missing);
     let offline = offline.map(|work| work.run(&mut warnings)).transpose()?;

@@ -59,7 +59,7 @@ impl<'a> Work<'a> {
         let first = shared.divide(seeds[0])?;
         let test_rows = first.fold(0).map_err(Failure::of_data)?.test.len();
         let places = places(part, seeds, first.count()).collect();
-        let cells = Cells::begin(places, runner, |place| cell::of_recommender(part, &shared.digest, place));
+        let cells = Cells::begin(places, false, runner, |place| cell::of_recommender(part, &shared.digest, place));
         let description = load::describe(&shared.data);
         let work = Self { runner, shared, seeds, cells, first: Some(first), description, test_rows };
         work.announce();
@@ -98,7 +98,7 @@ impl<'a> Work<'a> {
                     let label = if fold.label.is_empty() { String::new() } else { format!("  {}", fold.label) };
                     let name = format!("{}  seed {seed}{label}", setting.label);
                     let identity = cell::of_recommender(part, digest, place);
-                    let end = self.runner.run(&name, seed, identity, |run| {
+                    let end = self.runner.run(&setting.label, &name, seed, identity, |run| {
                         offline::measure(setting.recipe.as_ref(), data, &fold, &part.eval, &run.child("fit"))
                     })?;
                     self.cells.set(place, end);

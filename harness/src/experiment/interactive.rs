@@ -2,6 +2,7 @@
 
 use super::Setting;
 use super::document;
+use super::plugin::Named;
 use super::reader::Reader;
 use crate::catalog;
 use crate::failure::Failure;
@@ -22,6 +23,8 @@ pub struct Interactive {
     pub origins: Vec<String>,
     /// How long and how.
     pub options: Options,
+    /// Where the length of the slates was given, for messages.
+    pub slate_place: String,
     /// Who is compared, in order.
     pub agents: Vec<Agent>,
 }
@@ -34,7 +37,7 @@ pub struct Options {
     pub periods: usize,
     /// Items shown to a user who asks, at least 1.
     pub slate: usize,
-    /// Number of random pairs of those users and items that are there from the start; on them the predictions of agents
+    /// Number of random pairs, at most 10,000,000, of those users and items that are there from the start; on them the predictions of agents
     /// are measured, whatever the agents choose.
     pub pairs: usize,
     /// Whether every action is logged with its propensity, for evaluating other policies on the log.
@@ -84,6 +87,9 @@ pub enum Cold {
     Model,
 }
 
+/// So many pairs are predicted in each period; more would tell no more.
+const MOST_PAIRS: usize = 10_000_000;
+
 /// Reads `[interactive]`.
 pub(super) fn read<'t>(reader: &mut Reader<'_, 't>, value: document::Value<'t>) -> Result<Interactive, Failure> {
     let span = value.span();
@@ -92,11 +98,14 @@ pub(super) fn read<'t>(reader: &mut Reader<'_, 't>, value: document::Value<'t>) 
     let simulator = table.remove("simulator").ok_or_else(|| missing("`simulator`"))?;
     let given = table.remove("agent").ok_or_else(|| missing("`[[interactive.agent]]`: nothing to compare"))?;
     let place = |key: &str, table: &document::Table<'_>| table.get(key).map(|v| v.span());
-    let places = ["periods", "slate"].map(|key| (key, place(key, &table)));
+    let places = ["periods", "slate", "pairs"].map(|key| (key, place(key, &table)));
     let options: Options = reader.document.read(table, span.clone(), "interactive", &["simulator", "agent"])?;
-    for ((key, place), value) in places.into_iter().zip([options.periods, options.slate]) {
-        if value == 0 {
-            let text = format!("`interactive.{key}` = 0, expected at least 1");
+    let values = [(options.periods, 1..usize::MAX), (options.slate, 1..usize::MAX), (options.pairs, 0..MOST_PAIRS + 1)];
+    let slate_place = reader.document.place(places[1].1.as_ref().unwrap_or(&span));
+    for ((key, place), (value, range)) in places.into_iter().zip(values) {
+        if !range.contains(&value) {
+            let expected = if value == 0 { "at least 1".into() } else { format!("at most {}", range.end - 1) };
+            let text = format!("`interactive.{key}` = {value}, expected {expected}");
             return Err(reader.document.error(place.unwrap_or_else(|| span.clone()), text));
         }
     }
@@ -105,7 +114,7 @@ pub(super) fn read<'t>(reader: &mut Reader<'_, 't>, value: document::Value<'t>) 
     let origins = catalog::origins(reader.catalog, "simulator", recipe.name(), &world);
     world["plugin"] = recipe.name().into();
     let agents = reader.listed(given, "interactive.agent", agents, |a| &a.setting.label, same)?;
-    Ok(Interactive { simulator: recipe, world, origins, options, agents })
+    Ok(Interactive { simulator: recipe, world, origins, options, slate_place, agents })
 }
 
 /// Whether two agents are the same but for their labels.
@@ -144,7 +153,7 @@ fn agents<'t>(
     let place = learning.as_ref().map(|value| value.span());
     let learning: Option<Learning> = learning.map(|v| reader.choice(&v, "learning")).transpose()?;
     let cold: Option<Cold> = cold.map(|v| reader.choice(&v, "cold")).transpose()?;
-    let agent = |mut setting: Setting, policy: &(Arc<dyn Policy>, String)| {
+    let agent = |mut setting: Setting, policy: &Named| {
         let able = setting.recipe.online();
         if learning == Some(Learning::Online) && !able {
             let text = format!("`{}` does not learn online, expected refit or warm-start", setting.recommender);

@@ -99,8 +99,9 @@ pub struct Overrides {
     pub data: Option<PathBuf>,
     /// Seeds to be used instead, from `--seeds`.
     pub seeds: Option<Vec<u64>>,
-    /// `KEY=VALUE` from `--set`: the path to a value with dots, and TOML. A `[[run]]` is found by its recommender, its
-    /// label, its place from 0, or `*` for all: `run.als.params.factors=32`.
+    /// `KEY=VALUE` from `--set`: the path to a value with dots, and TOML. A `[[run]]` or an
+    /// `[[interactive.agent]]` is found by its recommender, its label, its place from 0, or `*` for all:
+    /// `run.als.params.factors=32`.
     pub set: Vec<String>,
 }
 

@@ -10,6 +10,7 @@ use evenhand_core::{Recommender, Simulator};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::PathBuf;
 
 /// Recommenders to be compared on held-out rows of a data set.
@@ -109,8 +110,8 @@ pub(super) struct Parts<'a, 't> {
     eval: Option<Eval>,
     settings: Option<Vec<Setting>>,
     choose: Option<(Choose, Places<'a, 't>)>,
-    /// Whether there is any of its keys.
-    begun: bool,
+    /// Where the last of its keys stands, if there is any.
+    begun: Option<Range<usize>>,
     /// Paths in it as they hold in every folder, with their keys.
     pub(super) paths: Vec<(String, String)>,
 }
@@ -126,8 +127,8 @@ impl<'a, 't> Parts<'a, 't> {
         key: &str,
         value: document::Value<'t>,
     ) -> Result<(), Failure> {
-        self.begun = true;
         let span = value.span();
+        self.begun = Some(span.clone());
         match key {
             "data" => {
                 let source = reader.source(reader.table(value, "data")?, span)?;
@@ -150,10 +151,10 @@ impl<'a, 't> Parts<'a, 't> {
 
     /// The whole part, where there is any of it.
     pub(super) fn finish(self, document: &Document<'t>) -> Result<Option<Offline>, Failure> {
-        if !self.begun {
-            return Ok(None);
-        }
-        let missing = |what: &str| document.error(0..0, format!("no {what}"));
+        let Some(begun) = self.begun else { return Ok(None) };
+        // What the command line has begun alone, such as data for an experiment of agents, is told as its fault.
+        let place = if document.is_change(&begun) { begun } else { 0..0 };
+        let missing = |what: &str| document.error(place.clone(), format!("no {what}"));
         let settings = self.settings.ok_or_else(|| missing("`[[run]]`: nothing to compare"))?;
         let data = self.data.ok_or_else(|| missing("`[data]`: nothing to compare on"))?;
         if let Some((choose, places)) = &self.choose {

@@ -6,14 +6,14 @@ use super::{Setting, Source, grid, plugin};
 use crate::catalog::{Entry, one_line, origins};
 use crate::failure::Failure;
 use crate::load;
+use crate::progress::printable;
 use crate::split::Split;
-use evenhand_core::params::{Field, parameters};
-use evenhand_core::{Kinded, Policy, Recommender, Simulator, nearest};
+use evenhand_core::params::parameters;
+use evenhand_core::{Kinded, Recommender, nearest};
 use serde::de::DeserializeOwned;
 use serde_json::{Value as Json, json};
 use std::ops::Range;
 use std::path::Path;
-use std::sync::Arc;
 use toml::Spanned;
 use toml::de::DeValue;
 
@@ -99,66 +99,13 @@ impl<'t> Reader<'_, 't> {
         }
     }
 
-    pub(super) fn simulator(&self, value: &document::Value<'t>) -> Result<Box<dyn Simulator>, Failure> {
-        let (name, table) = self.named(value, "simulator")?;
-        let json = grid::table_json(self.document, &table)?;
-        plugin::build(self.document, &name, &table, &json)
-    }
-
-    /// A plugin as a value names it: its name, or a table of `plugin`, its name, and parameters.
-    fn named(&self, value: &document::Value<'t>, kind: &str) -> Result<(Spanned<String>, Table<'t>), Failure> {
-        match value.get_ref() {
-            DeValue::String(name) => Ok((Spanned::new(value.span(), name.to_string()), Table::new())),
-            DeValue::Table(table) => {
-                let mut table = table.clone();
-                let missing =
-                    || self.document.error(value.span(), format!("expected `{kind} = {{ plugin = \"NAME\" }}`"));
-                let name = table.remove("plugin").ok_or_else(missing)?;
-                Ok((Spanned::new(name.span(), self.text(&name, "plugin")?), table))
-            }
-            _ => Err(self.document.error(value.span(), format!("expected a {kind}: its name, or a table"))),
-        }
-    }
-
-    /// The policies that a value stands for, each as a table shows it: a list is an axis, and so are lists of parameters.
-    pub(super) fn policies(&self, value: &document::Value<'t>) -> Result<Vec<(Arc<dyn Policy>, String)>, Failure> {
-        let kind = <dyn Policy as Kinded>::KIND;
-        let values: Vec<&document::Value<'t>> = match value.get_ref() {
-            DeValue::Array(values) => values.iter().collect(),
-            _ => vec![value],
-        };
-        if values.is_empty() {
-            return Err(self.document.error(value.span(), "a grid axis without a value"));
-        }
-        let mut policies = Vec::new();
-        for value in values {
-            let (name, table) = self.named(value, kind)?;
-            for point in grid::expand(self.document, self.catalog, &table, self.fields(kind, name.get_ref()))? {
-                let json = Json::Object(point.params);
-                let policy: Box<dyn Policy> = plugin::build(self.document, &name, &table, &json)?;
-                let shown = if point.shown.is_empty() { String::new() } else { format!("({})", point.shown.join(" ")) };
-                policies.push((policy.into(), format!("{}{shown}", name.get_ref())));
-            }
-        }
-        Ok(policies)
-    }
-
     /// One of some names.
     pub(super) fn choice<T: DeserializeOwned>(&self, value: &document::Value<'t>, what: &str) -> Result<T, Failure> {
         let text = self.text(value, what)?;
         serde_json::from_value(text.clone().into()).map_err(|e| {
-            let reason = e.to_string();
-            // serde words it: unknown variant `it`, expected one of `a`, `b`
-            let known: Vec<&str> = reason.split('`').skip(1).step_by(2).skip(1).collect();
-            let hint = nearest(&text, known.iter().copied());
-            let hint = hint.map_or_else(String::new, |n| format!(" (did you mean `{n}`?)"));
-            self.document.error(value.span(), format!("`{what}` = `{text}`, expected {}{hint}", known.join(", ")))
+            let (known, hint) = variants(&e, &text);
+            self.document.error(value.span(), format!("`{what}` = `{text}`, expected {known}{hint}"))
         })
-    }
-
-    /// The parameters of a linked plugin; none where there is no such plugin: building it says so.
-    fn fields(&self, kind: &str, name: &str) -> &'static [Field] {
-        self.catalog.iter().find(|e| (e.kind, e.name) == (kind, name)).map_or(&[], |e| e.fields)
     }
 
     /// Key by key: serde reads a tagged table from a copy that knows no places.
@@ -167,13 +114,8 @@ impl<'t> Reader<'_, 't> {
         let kind = kind.ok_or_else(|| self.document.error(span, "`[split]` without `kind`, e.g. kind = \"random\""))?;
         let name = self.text(&kind, "split.kind")?;
         let plain: Split = serde_json::from_value(json!({ "kind": name })).map_err(|e| {
-            let text = e.to_string();
-            // serde words it: unknown variant `it`, expected one of `a`, `b`
-            let known: Vec<&str> = text.split('`').skip(1).step_by(2).skip(1).collect();
-            let hint = nearest(&name, known.iter().copied());
-            let hint = hint.map_or_else(String::new, |n| format!(" (did you mean `{n}`?)"));
-            let text = format!("`split.kind`: no kind `{name}`{hint}; known: {}", known.join(", "));
-            self.document.error(kind.span(), text)
+            let (known, hint) = variants(&e, &name);
+            self.document.error(kind.span(), format!("`split.kind`: no kind `{name}`{hint}; known: {known}"))
         })?;
         let mut rule = serde_json::to_value(&plain).expect("plain data");
         let keys: Vec<String> = rule.as_object().into_iter().flatten().map(|(key, _)| key.clone()).collect();
@@ -238,6 +180,11 @@ impl<'t> Reader<'_, 't> {
                     let text = "an empty label; without one, tables show the name and the parameters";
                     return Err(self.document.error(place.clone(), text));
                 }
+                let shown = printable(label);
+                if shown != *label {
+                    let text = format!("label `{shown}`, expected no characters that steer a terminal");
+                    return Err(self.document.error(place.clone(), text));
+                }
                 if given.contains(label) {
                     return Err(self.document.error(place.clone(), twice(label)));
                 }
@@ -298,4 +245,13 @@ impl<'t> Reader<'_, 't> {
         });
         settings.collect()
     }
+}
+
+/// The names that serde would have read instead of `given`, and the nearest one in words.
+fn variants(error: &serde_json::Error, given: &str) -> (String, String) {
+    let reason = error.to_string();
+    // serde words it: unknown variant `it`, expected one of `a`, `b`
+    let known: Vec<&str> = reason.split('`').skip(1).step_by(2).skip(1).collect();
+    let hint = nearest(given, known.iter().copied());
+    (known.join(", "), hint.map_or_else(String::new, |n| format!(" (did you mean `{n}`?)")))
 }

@@ -130,7 +130,7 @@ fn groupings_are_declared_and_protected() {
     let e = parse(&text, &set).unwrap();
     let again = Experiment::parse("e", &e.effective, Path::new("/elsewhere"), &Overrides::default()).unwrap();
     for (e, file) in [(&e, "c.csv"), (&again, "/folder/c.csv")] {
-        let Source::Path { options, .. } = &of(&e).data else { panic!("a path") };
+        let Source::Path { options, .. } = &of(e).data else { panic!("a path") };
         assert_eq!(options.protect, load::Protect { users: Some("age".into()), items: Some("kind".into()) });
         assert!(matches!(&options.item_groups["kind"], load::Grouping::Rule { rule: load::ListRule::Any, .. }));
         assert_eq!(options.user_groups["cohort"], load::Grouping::File { file: file.into() });
@@ -415,5 +415,17 @@ fn seeds_as_text() {
     assert_eq!(parse_seeds("0..=2, 9"), Ok(vec![0, 1, 2, 9]));
     for wrong in ["", "a", "3..3", "1,1", "0..100000000000", "-1"] {
         assert!(parse_seeds(wrong).is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn experiments_of_agents_that_come_along_can_be_read() {
+    for (text, agents, periods) in [
+        (include_str!("../../experiments/default.toml"), 7, 30),
+        (include_str!("../../experiments/bandits.toml"), 8, 30),
+    ] {
+        let e = Experiment::parse("e", text, Path::new(""), &Overrides::default()).unwrap();
+        let part = e.interactive.unwrap();
+        assert_eq!((part.agents.len(), part.options.periods, e.warnings.len()), (agents, periods, 0), "{}", e.name);
     }
 }

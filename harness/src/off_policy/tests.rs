@@ -1,5 +1,10 @@
 use super::*;
+use crate::experiment::{self, Agent, Cold, Learning, Setting};
+use crate::protocol::interactive::measure;
+use evenhand_core::metrics::off_policy::Estimate;
+use evenhand_core::{Kinded, Policy, Recommender, Registry, Run, Simulator, Slates, World};
 use proptest::prelude::*;
+use serde_json::json;
 use std::path::Path;
 
 const HEAD: &str = "seed,agent,period,user,place,item,propensity,draws,reward,prediction,cold\n";
@@ -113,5 +118,77 @@ proptest! {
         }
         writer.finish().unwrap();
         prop_assert_eq!(parse(Path::new("log.csv"), &bytes).unwrap(), written);
+    }
+}
+
+fn build<T: Kinded + ?Sized>(name: &str, params: serde_json::Value) -> Box<T> {
+    Registry::<T>::linked().unwrap().build(name, &params).unwrap()
+}
+
+/// Rewards per slate that a policy would earn in the world itself: its distribution over items, by the noise-free values.
+fn truth(simulator: &dyn Simulator, log: &Log, target: &Target<'_>, run: &Run) -> f64 {
+    let model = fit(log, target.recommender, &Options::default(), run).unwrap();
+    let world = World { model: model.as_ref(), seen: None };
+    let acting = target.policy.prepare(world, run).unwrap();
+    let mut environment = simulator.open(&Run::new(log.seed).child("world")).unwrap();
+    environment.requests(0).unwrap();
+    let (users, items): (Vec<u32>, _) = ((0..model.users() as u32).collect(), model.items());
+    let whom: Vec<u32> = users.iter().flat_map(|&user| std::iter::repeat_n(user, log.size)).collect();
+    let mut sum = 0.0;
+    for first in 0..items {
+        // Every item stands at every place once; the items at the other places make no difference.
+        let slate = (0..log.size).map(|place| ((first + place) % items) as u32);
+        let shown: Vec<u32> = users.iter().flat_map(|_| slate.clone()).collect();
+        let expected = environment.expected(&whom, &shown).unwrap();
+        let slates = Slates { size: log.size, scores: vec![0.0; shown.len()], items: shown };
+        let chances = acting.propensities(&users, &slates, run).unwrap();
+        assert_eq!(chances.draws, None, "the distribution is exact");
+        sum += chances.values.iter().zip(&expected).map(|(p, e)| p * e).sum::<f64>();
+    }
+    sum / users.len() as f64
+}
+
+/// Agents that explore are logged in a world of users and items; what others would earn there is told from the log, and
+/// is not what the log earned.
+#[test]
+fn a_log_of_agents_tells_what_others_earn_in_their_world() {
+    let simulator: Box<dyn Simulator> =
+        build("user-item", json!({ "users": 60, "items": 8, "attributes": 3, "noise": 0.2 }));
+    let recommender = || build::<dyn Recommender>("als", json!({ "factors": 3, "biases": false, "lambda": 0.05 }));
+    let policy = |(name, params): &(&str, serde_json::Value)| build::<dyn Policy>(name, params.clone());
+    let softmax = |temperature: f64| ("softmax", json!({ "temperature": temperature }));
+    let epsilon = |epsilon: f64| ("epsilon-greedy", json!({ "epsilon": epsilon }));
+    let greedy = ("greedy", json!({}));
+    for (size, logged, targets) in [
+        (1, epsilon(0.7), vec![greedy.clone(), epsilon(0.1), softmax(0.1)]),
+        (1, softmax(0.5), vec![greedy.clone(), epsilon(0.1), softmax(0.1)]),
+        (2, epsilon(0.7), vec![greedy.clone(), epsilon(0.1)]),
+    ] {
+        let (recipe, seed) = (recommender(), 11);
+        let agent = Agent {
+            setting: Setting { recommender: "als", label: "als".into(), params: json!({}), origins: vec![], recipe },
+            policy: policy(&logged).into(),
+            policy_params: json!({}),
+            learning: Learning::Refit,
+            cold: Cold::Random,
+        };
+        let how = experiment::Options { periods: 40, slate: size, pairs: 0, log: true };
+        let actions = measure(simulator.as_ref(), &agent, &how, &Run::new(seed)).unwrap().actions;
+        let log = Log { agent: "als".into(), seed, size, actions };
+        for target in &targets {
+            let what = format!("{target:?} on a log of {logged:?}, slates of {size}");
+            let (recipe, policy) = (recommender(), policy(target));
+            let target = Target { recommender: recipe.as_ref(), policy: policy.as_ref(), reward_model: None };
+            let run = Run::new(3);
+            let truth = truth(simulator.as_ref(), &log, &target, &run);
+            let it = evaluate(&log, &target, &Options::default(), &run).unwrap();
+            let distance = |estimate: Estimate| (estimate.value - truth).abs() / estimate.error.unwrap();
+            for estimate in [it.inverse_propensity, it.self_normalised.unwrap(), it.doubly_robust] {
+                assert!(distance(estimate) < 4.0, "{what}: {estimate:?}, truth {truth}\n{it:#?}");
+            }
+            assert!(distance(it.logged) > 4.0, "{what}: the log itself is {:?}, truth {truth}", it.logged);
+            let errors = [it.doubly_robust, it.inverse_propensity].map(|e| e.error.unwrap());
+            assert!(errors[0] < errors[1], "{what}: {errors:?}");
+        }
     }
 }

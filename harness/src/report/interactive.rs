@@ -130,19 +130,20 @@ impl AgentSummary {
 
 fn bands(outcomes: &[&Outcome]) -> Vec<MeanCurve> {
     let Some(first) = outcomes.first() else { return Vec::new() };
-    let band = |curve: &Curve, period: usize| {
-        let same =
-            |o: &&Outcome| o.curves.iter().find(|c| (&c.metric, &c.group) == (&curve.metric, &curve.group)).cloned();
-        let values: Vec<f64> =
-            outcomes.iter().filter_map(same).filter_map(|c| c.values.get(period).copied().flatten()).collect();
+    let band = |curves: &[&Curve], period: usize| {
+        let values: Vec<f64> = curves.iter().filter_map(|c| c.values.get(period).copied().flatten()).collect();
         let (mean, sd) = mean_and_sd(&values);
         let (low, high) = (values.iter().copied().reduce(f64::min)?, values.iter().copied().reduce(f64::max)?);
         Some(Band { mean, sd, low, high, seeds: values.len() })
     };
-    let join = |curve: &Curve| MeanCurve {
-        metric: curve.metric.clone(),
-        group: curve.group.clone(),
-        periods: (0..curve.values.len()).map(|period| band(curve, period)).collect(),
+    let join = |curve: &Curve| {
+        let same = |c: &&Curve| (&c.metric, &c.group) == (&curve.metric, &curve.group);
+        let curves: Vec<&Curve> = outcomes.iter().filter_map(|o| o.curves.iter().find(same)).collect();
+        MeanCurve {
+            metric: curve.metric.clone(),
+            group: curve.group.clone(),
+            periods: (0..curve.values.len()).map(|period| band(&curves, period)).collect(),
+        }
     };
     first.curves.iter().map(join).collect()
 }
@@ -153,7 +154,7 @@ pub(super) fn text(part: &InteractiveSummary, summary: &Summary, width: Option<u
     let world = part.simulator["plugin"].as_str().unwrap_or_default();
     let spread = if part.cells > part.agents.len() { ", mean ± standard deviation" } else { "" };
     let (periods, about) = (part.options.periods, seeds(summary));
-    let _ = writeln!(out, "{} in {world}: {periods} periods, {about}{spread}", summary.experiment);
+    let _ = writeln!(out, "{} in {world}: {periods} periods, {about}{spread}", printable(&summary.experiment));
     let (table, dropped) = fitted(agents(part, summary), width);
     let _ = writeln!(out, "{table}");
     let _ = write!(out, "regret over the periods, all curves on one scale from 0");
@@ -208,7 +209,9 @@ fn agents(part: &InteractiveSummary, summary: &Summary) -> Rows {
 
 /// A number with about as many digits as mean something beside its deviation.
 fn shown(figure: &MeanFigure, spread: bool) -> String {
+    let whole = figure.metric == "distinct-items";
     let text = |value: f64| match value.abs() {
+        _ if whole => format!("{value:.1}"),
         v if v >= 1000.0 => format!("{value:.0}"),
         v if v >= 10.0 => format!("{value:.1}"),
         _ => format!("{value:.3}"),

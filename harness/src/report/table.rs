@@ -71,7 +71,13 @@ fn of_recommenders(part: &OfflineSummary, summary: &Summary, width: Option<u16>,
     let folds = part.cells / (summary.seeds.len() * part.settings.len()).max(1);
     let folds = if folds > 1 { format!(" x {folds} folds") } else { String::new() };
     let spread = if part.cells > part.settings.len() { ", mean ± standard deviation" } else { "" };
-    let _ = writeln!(out, "{} on {}: {}{folds}{spread}", summary.experiment, part.data.name, seeds(summary));
+    let _ = writeln!(
+        out,
+        "{} on {}: {}{folds}{spread}",
+        printable(&summary.experiment),
+        printable(&part.data.name),
+        seeds(summary)
+    );
     let (table, dropped) = fitted(main_table(part, &summary.failures), width);
     let _ = writeln!(out, "{table}");
     let _ = write!(out, "↓ lower is better, ↑ higher is better, * best of its column");

@@ -1,6 +1,7 @@
 //! An agent at work: its model, what it has observed, and the way from one to the other.
 
 use crate::experiment::{self, Cold, Learning};
+use crate::off_policy::Action;
 use evenhand_core::{
     Error, Feedback, History, Interactions, Model, Output, Propensities, Requests, Result, Rows, Run, Slates, Training,
     World,
@@ -38,7 +39,8 @@ impl<'a> Learner<'a> {
 
     /// Meets the users and items that are there by now, and learns from what has come back.
     pub(super) fn learn(&mut self, fresh: &Feedback, period: usize) -> Result<()> {
-        let run = self.below("learn", period);
+        // Newcomers are met before the period, in which what comes back is learned: two calls.
+        let run = self.below(if fresh.rows.is_empty() { "meet" } else { "learn" }, period);
         self.known.resize(fresh.users.max(self.known.len()), false);
         if self.agent.learning == Learning::Online {
             if self.model.is_none() {
@@ -87,6 +89,14 @@ impl<'a> Learner<'a> {
         if let Some(model) = self.model.as_deref().filter(|_| !met.is_empty()) {
             let policy = self.agent.policy.prepare(World { model, seen: None }, &run)?;
             chosen = run.install(|| policy.act(&met, size, &run))?;
+            let places = met.len() * size;
+            for (what, got) in [("items of a policy", chosen.items.len()), ("scores of a policy", chosen.scores.len())]
+            {
+                if (chosen.size, got) != (size, places) {
+                    let got = format!("{got} in slates of {}", chosen.size);
+                    return Err(Error::shape(what, format!("{places} in slates of {size}"), got));
+                }
+            }
         }
         let slates = if met.len() == cold.len() { chosen } else { self.join(chosen, requests, &cold, &run) };
         let rates = self.model.as_ref().is_some_and(|model| model.output() == Output::Rating);
@@ -130,6 +140,15 @@ impl<'a> Learner<'a> {
             }
             let policy = self.agent.policy.prepare(World { model, seen: None }, &run)?;
             let of_met = run.install(|| policy.propensities(&met, &chosen, &run))?.of_own_actions();
+            if of_met.values.len() != chosen.items.len() {
+                return Err(Error::shape("propensities of a policy", chosen.items.len(), of_met.values.len()));
+            }
+            if let Some(value) = of_met.values.iter().find(|p| !Action::is_propensity(**p)) {
+                let policy = self.agent.policy.name();
+                return Err(Error::Unusable(format!(
+                    "`{policy}` states a propensity of {value} for what it has shown, expected above 0, at most 1"
+                )));
+            }
             for (at, values) in places().zip(of_met.values.chunks(size)) {
                 all.values[at * size..][..size].copy_from_slice(values);
             }
@@ -140,13 +159,17 @@ impl<'a> Learner<'a> {
 
     /// Mean squared error of the model on pairs, whatever the policy would choose; none of a model that does not predict
     /// ratings.
-    pub(super) fn error(&self, users: &[u32], items: &[u32], expected: &[f64]) -> Result<Option<f64>> {
+    pub(super) fn error(&self, users: &[u32], items: &[u32], expected: &[f64], period: usize) -> Result<Option<f64>> {
         let Some(model) = self.model.as_deref().filter(|m| m.output() == Output::Rating) else { return Ok(None) };
         if users.is_empty() {
             return Ok(None);
         }
         let mut predicted = vec![0.0; users.len()];
         model.predict(users, items, &mut predicted, self.run)?;
+        if let Some(at) = predicted.iter().position(|p| !p.is_finite()) {
+            let what = format!("predicted rating of user {}, item {}", users[at], items[at]);
+            return Err(Error::Diverged { what, step: Some(period) });
+        }
         let squares: f64 = predicted.iter().zip(expected).map(|(&p, e)| (f64::from(p) - e).powi(2)).sum();
         Ok(Some(squares / users.len() as f64))
     }

@@ -4,6 +4,7 @@
 //! | figure, and curve over periods | of | better |
 //! | --- | --- | --- |
 //! | `mean-regret` | requests: best minus expected value, summed over the slate; the figure is the mean over periods | lower |
+//! | `last-regret` | `mean-regret` of the last period; a figure alone | lower |
 //! | `cumulative-regret` | the sum of `mean-regret` so far | lower |
 //! | `mean-value` | requests: expected value, summed over the slate | higher |
 //! | `ratings-mse` | shown items with a prediction: squared error against the expected value | lower |
@@ -11,14 +12,14 @@
 //! | `distinct-items` | items shown in the period | |
 //! | `reached-items` | items shown so far | |
 //! | `gini` | the catalogue that is there: how unevenly the period's slates show it | lower is more even |
-//! | `cold-users` | requests that were answered at random, for want of an observation | |
+//! | `cold-users` | requests that were answered at random, for want of an observation; the figure is their sum | |
 //!
 //! * Figures are those of the last period, unless the table says otherwise. `mean-regret` and `cumulative-regret` are
 //!   repeated for each group of users.
 //! * Regret and errors are measured on noise-free values, which no agent sees: they come from [`Audit`], agents get
 //!   [`evenhand_core::Feedback`].
 //! * The predictions of shown items were made to choose them, so their error is biased upwards: an item is
-//!   shown because it is overrated. `pairs-mse` is free of that.
+//!   shown because it is overrated; those of `ucb` are upper bounds on purpose. `pairs-mse` is free of that.
 //! * World, requests and noise are drawn from the seed alone, an agent's choices from another node: all agents meet the
 //!   same users in the same order, with the same noise.
 //! * Answering (drawing from the posterior, scoring, choosing) and learning are timed apart, everything else not at all.
@@ -34,7 +35,7 @@ pub use tally::{CUMULATIVE, INFERENCE, REGRET, TRAINING};
 use super::Measured;
 use crate::experiment::{Agent, Options};
 use agent::Learner;
-use evenhand_core::{Error, Feedback, Requests, Result, Run, Simulator};
+use evenhand_core::{Audit, Environment, Error, Feedback, Requests, Result, Run, Simulator};
 use rand::RngExt;
 use std::time::Instant;
 use tally::{Period, Tally};
@@ -48,7 +49,7 @@ pub const NAME: &str = "interactive";
 /// Those of the plugins; [`Error::Shape`] for slates longer than the catalogue; [`Error::Unsupported`] for a simulator
 /// that does not answer, or a policy that needs what the model lacks; [`Error::Cancelled`].
 pub fn measure(simulator: &dyn Simulator, agent: &Agent, options: &Options, run: &Run) -> Result<Measured> {
-    let mut world = simulator.open(&run.child("world"))?;
+    let mut world = open(simulator, run)?;
     let stage = world.stage()?;
     let own = run.child("agent");
     let mut learner = Learner::new(agent, &own);
@@ -68,8 +69,9 @@ pub fn measure(simulator: &dyn Simulator, agent: &Agent, options: &Options, run:
         }
         let (shown, inference) = timed(|| learner.answer(&requests, options.slate, t))?;
         let audit = world.answer(&requests.users, &shown.slates)?;
+        check_audit(&audit, shown.slates.items.len(), t)?;
         let (users, items) = pairs.get_or_insert_with(|| draw_pairs(&requests, options.pairs, run));
-        let pairs_mse = learner.error(users, items, &world.expected(users, items)?)?;
+        let pairs_mse = learner.error(users, items, &world.expected(users, items)?, t)?;
         if options.log {
             // What the agent knew when it acted, so before it learns.
             let propensities = learner.propensities(&requests, &shown, t)?;
@@ -81,6 +83,18 @@ pub fn measure(simulator: &dyn Simulator, agent: &Agent, options: &Options, run:
     }
     run.observer().progress(options.periods, options.periods);
     Ok(Measured { actions, ..tally.finish(options.pairs) })
+}
+
+/// Number of items that are there from the start, in the world that [`measure`] opens.
+///
+/// # Errors
+/// Those of the simulator.
+pub fn first_items(simulator: &dyn Simulator, run: &Run) -> Result<usize> {
+    Ok(open(simulator, run)?.requests(0)?.present_items)
+}
+
+fn open(simulator: &dyn Simulator, run: &Run) -> Result<Box<dyn Environment>> {
+    simulator.open(&run.child("world"))
 }
 
 /// What came of `work`, and the seconds that it took.
@@ -97,6 +111,20 @@ fn check(requests: &Requests, options: &Options) -> Result<()> {
     if options.slate > requests.present_items {
         let expected = format!("at most the {} that are there", requests.present_items);
         return Err(Error::shape("items of a slate", expected, options.slate));
+    }
+    Ok(())
+}
+
+fn check_audit(audit: &Audit, shown: usize, period: usize) -> Result<()> {
+    for (what, values) in
+        [("expected values", &audit.expected), ("best values", &audit.best), ("observed values", &audit.observed)]
+    {
+        if values.len() != shown {
+            return Err(Error::shape(what, shown, values.len()));
+        }
+        if values.iter().any(|value| !value.is_finite()) {
+            return Err(Error::Diverged { what: format!("one of the {what}"), step: Some(period) });
+        }
     }
     Ok(())
 }

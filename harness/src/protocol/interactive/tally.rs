@@ -23,13 +23,27 @@ pub(super) struct Tally {
     times: [Curve; 2],
     /// The groups of the users: name and members.
     groups: Vec<(String, Vec<bool>)>,
-    /// How often each item was shown so far.
+    /// Which items were shown so far.
     reached: Vec<bool>,
     /// Sums of mean regrets: of all users, then of each group.
     cumulative: Vec<f64>,
     /// Requests of all users, then of each group.
     requests: Vec<u64>,
-    items: u64,
+    /// How many there were of what the last period's numbers are over.
+    last: Last,
+}
+
+/// Of the last period.
+#[derive(Default)]
+struct Last {
+    /// Requests of all users, then of each group.
+    requests: Vec<u64>,
+    /// Items shown.
+    shown: u64,
+    /// Those of them with a prediction.
+    predicted: u64,
+    /// Items that are there.
+    there: u64,
 }
 
 /// Mean regret in a period.
@@ -70,7 +84,7 @@ impl Tally {
             reached: vec![false; stage.items],
             cumulative: vec![0.0; count],
             requests: vec![0; count],
-            items: 0,
+            last: Last::default(),
         }
     }
 
@@ -81,12 +95,13 @@ impl Tally {
         let regret: Vec<f64> = audit.regrets(size).collect();
         let values = audit.expected.chunks_exact(size).map(|slate| slate.iter().sum::<f64>());
         let mut row: Vec<Option<f64>> = vec![mean(regret.iter().copied())];
-        self.requests[0] += regret.len() as u64;
-        for ((_, members), count) in self.groups.iter().zip(&mut self.requests[1..]) {
+        let mut asked = vec![regret.len() as u64];
+        for (_, members) in &self.groups {
             let of_group = || requests.users.iter().zip(&regret).filter(|(user, _)| members[**user as usize]);
-            *count += of_group().count() as u64;
+            asked.push(of_group().count() as u64);
             row.push(mean(of_group().map(|(_, &regret)| regret)));
         }
+        self.requests.iter_mut().zip(&asked).for_each(|(sum, count)| *sum += count);
         for (sum, mean) in self.cumulative.iter_mut().zip(row.clone()) {
             *sum += mean.unwrap_or(0.0);
             row.push(Some(*sum));
@@ -96,7 +111,12 @@ impl Tally {
             counts[item as usize] += 1;
             self.reached[item as usize] = true;
         });
-        self.items = shown.slates.items.len() as u64;
+        self.last = Last {
+            requests: asked,
+            shown: shown.slates.items.len() as u64,
+            predicted: shown.predictions.iter().filter(|p| !p.is_nan()).count() as u64,
+            there: requests.present_items as u64,
+        };
         let count = |n: usize| Some(n as f64);
         row.extend([
             mean(values),
@@ -122,17 +142,21 @@ impl Tally {
                 let (metric, group) = (metric.to_string(), curve.group.clone());
                 figures.extend(value.map(|value| Figure { metric, k: None, group, value, n }));
             };
-            let requests = self.requests[at % self.requests.len()];
+            let whose = at % self.requests.len();
+            let (requests, asked) = (self.requests[whose], self.last.requests.get(whose).copied().unwrap_or(0));
             let last = curve.values.last().copied().flatten();
             match curve.metric.as_str() {
                 REGRET => {
                     figure(REGRET, mean(curve.values.iter().copied().flatten()), requests);
-                    figure("last-regret", last, requests);
+                    figure("last-regret", last, asked);
                 }
                 CUMULATIVE => figure(CUMULATIVE, last, requests),
                 "pairs-mse" => figure("pairs-mse", last, pairs as u64),
                 "cold-users" => figure("cold-users", Some(total(curve)), self.requests[0]),
-                other => figure(other, last, self.items),
+                "mean-value" => figure("mean-value", last, self.last.requests.first().copied().unwrap_or(0)),
+                "ratings-mse" => figure("ratings-mse", last, self.last.predicted),
+                "gini" => figure("gini", last, self.last.there),
+                other => figure(other, last, self.last.shown),
             }
         }
         Measured { figures, curves: self.curves, times: self.times.into(), seconds, actions: Vec::new() }

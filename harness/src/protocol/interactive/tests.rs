@@ -147,7 +147,9 @@ fn numbers_by_hand() {
     let figure = |metric: &str| measured.figures.iter().find(|f| f.metric == metric && f.group.is_none()).unwrap();
     let total: f64 = regret.iter().sum();
     assert!((figure(REGRET).value - total / 3.0).abs() < 1e-12 && figure(REGRET).n == 7);
-    assert_eq!(figure("last-regret").value, later);
+    assert_eq!((figure("last-regret").value, figure("last-regret").n), (later, 2));
+    assert_eq!((figure("ratings-mse").n, figure("mean-value").n, figure("gini").n), (2, 2, 3));
+    assert_eq!((figure("cold-users").value, figure("cold-users").n), (3.0, 7));
     assert!((figure(CUMULATIVE).value - total).abs() < 1e-12);
 }
 
