@@ -17,6 +17,8 @@ choice! {
         Estimate = "estimate",
         /// Panics at once.
         Panic = "panic",
+        /// Does not hear that it is cancelled.
+        Deaf = "deaf",
         /// Refuses models without a posterior in its own way.
         Posterior = "posterior",
         /// Shows one item less.
@@ -68,6 +70,9 @@ const DRAWS: usize = 20;
 
 impl Policy for Uniform {
     fn prepare<'a>(&self, world: World<'a>, run: &Run) -> Result<Box<dyn Acting + 'a>> {
+        if self.flaw != Flaw::Deaf {
+            run.check()?;
+        }
         match self.flaw {
             Flaw::Panic => panic!("out of luck"),
             Flaw::Posterior if world.model.sample(&[], run).is_err() => Err(Error::Unusable("no posterior".into())),
@@ -174,6 +179,7 @@ fn each_flaw_fails_its_check() {
         ("none", &[][..]),
         ("estimate", &[]),
         ("panic", &["prepares", "plain-factors", "non-finite"]),
+        ("deaf", &["cancel"]),
         ("posterior", &["plain-factors"]),
         (
             "short",
@@ -209,6 +215,7 @@ plugin! {
 
 impl Policy for Posterior {
     fn prepare<'a>(&self, world: World<'a>, run: &Run) -> Result<Box<dyn Acting + 'a>> {
+        run.check()?;
         world.model.sample(&[], run)?;
         Ok(Box::new(Drawn { leaky: self.leaky, world }))
     }
@@ -265,5 +272,5 @@ fn a_model_of_its_own_may_be_given() {
     let world = World { model: &factors, seen: None };
     let uniform = Descriptor::<dyn Policy>::of::<Uniform>();
     let outcomes = crate::contract::policy_over(&uniform, &serde_json::json!({}), world);
-    assert_eq!((outcomes.len(), failed(&outcomes)), (10, vec![]));
+    assert_eq!((outcomes.len(), failed(&outcomes)), (11, vec![]));
 }
