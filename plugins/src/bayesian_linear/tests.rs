@@ -285,6 +285,12 @@ fn lost_beliefs_are_errors_that_name_the_first_row() {
                         precision at row 0: lower `tau` or `prior_variance`, or raise `samples`";
         assert_eq!(lost.to_string(), expected);
         assert_eq!(diverged.to_string(), "the belief about user 4, at row 0, became non-finite");
+        // The longest chain comes first, and fails later than a chain of one row; rows before are fine.
+        let row = |(user, item, value)| Observation { user, item, value };
+        let rows = [(0, 0, 1.0), (1, 0, 1.0), (2, 1, 3e38), (3, 0, 3e38), (4, 0, 1.0)].map(row).to_vec();
+        let scalar = BayesianLinear { factors: 1, ..heavy.clone() };
+        let failed = prior(&scalar, 5, 5).learn(&Feedback { rows, ..fresh.clone() }, &run).unwrap_err();
+        assert_eq!(failed.to_string(), "the belief about user 2, at row 2, became non-finite");
     }
 }
 
