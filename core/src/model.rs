@@ -130,8 +130,8 @@ pub trait Model: erased_serde::Serialize + Any + Send + Sync {
     /// of the observations draws from stream n below `run.streams`.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] unless the model learns online; [`Error::Shape`] for fewer users or items than the model
-    /// has, or an index out of range.
+    /// [`Error::Unsupported`] unless the model learns online; what [`Feedback::check`] refuses, in which case nothing was
+    /// learned.
     fn learn(&mut self, fresh: &Feedback, run: &Run) -> Result<()> {
         let _ = (fresh, run);
         Err(Error::Unsupported { plugin: self.kind().into(), operation: "learning from fresh observations" })

@@ -66,7 +66,8 @@ pub trait Policy: Recipe {
     /// Prepares for acting on what the model knows now; may solve for a policy.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] where the model lacks what the policy needs.
+    /// [`Error::OutOfRange`] for a parameter; [`Error::Unsupported`] where the model lacks what the policy needs;
+    /// [`Error::Cancelled`] once the run is asked to stop.
     fn prepare<'a>(&self, world: World<'a>, run: &Run) -> Result<Box<dyn Acting + 'a>>;
 }
 

@@ -87,7 +87,7 @@ pub struct Audit {
     /// Noise-free value of each item for its user.
     pub expected: Vec<f64>,
     /// Noise-free value of the best item for that place: at the j-th place of a slate, of the user's j-th best item of those
-    /// that are there. The regret of a slate is the sum of `best - expected`, and never negative.
+    /// that are there. The regret of a slate is the sum of `best - expected`, and not negative but for rounding.
     pub best: Vec<f64>,
     /// The value that the user returns, now or later.
     pub observed: Vec<f64>,

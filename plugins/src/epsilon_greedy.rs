@@ -7,7 +7,7 @@
 //! Sutton & Barto, "Reinforcement learning: an introduction", section 2.2.
 
 use crate::shown;
-use evenhand_core::{Acting, Error, Policy, Propensities, Result, Rng, Run, Slates, World, plugin};
+use evenhand_core::{Acting, Error, Params, Policy, Propensities, Result, Rng, Run, Slates, World, plugin};
 use rand::RngExt;
 use rand::seq::index;
 use rayon::prelude::*;
@@ -22,6 +22,7 @@ plugin! {
 
 impl Policy for EpsilonGreedy {
     fn prepare<'a>(&self, world: World<'a>, run: &Run) -> Result<Box<dyn Acting + 'a>> {
+        self.check()?;
         run.check()?;
         Ok(Box::new(Mixed { world, epsilon: self.epsilon }))
     }

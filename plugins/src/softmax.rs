@@ -8,7 +8,7 @@
 //! first place too, which could be exact: the values of one [`Propensities`] have one meaning.
 
 use crate::urn::Urn;
-use evenhand_core::{Acting, Policy, Propensities, Result, Run, Slates, World, plugin};
+use evenhand_core::{Acting, Params, Policy, Propensities, Result, Run, Slates, World, plugin};
 use nalgebra::DMatrix;
 use rayon::prelude::*;
 
@@ -24,6 +24,7 @@ plugin! {
 
 impl Policy for Softmax {
     fn prepare<'a>(&self, world: World<'a>, run: &Run) -> Result<Box<dyn Acting + 'a>> {
+        self.check()?;
         run.check()?;
         Ok(Box::new(Lots { world, temperature: self.temperature, draws: self.draws }))
     }

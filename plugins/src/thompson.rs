@@ -11,7 +11,7 @@
 //! empirical evaluation of Thompson sampling", NIPS 2011.
 
 use crate::shown;
-use evenhand_core::{Acting, Policy, Propensities, Result, Run, Slates, World, plugin};
+use evenhand_core::{Acting, Params, Policy, Propensities, Result, Run, Slates, World, plugin};
 
 plugin! {
     /// The best items by one draw of the model from its posterior.
@@ -23,6 +23,7 @@ plugin! {
 
 impl Policy for Thompson {
     fn prepare<'a>(&self, world: World<'a>, run: &Run) -> Result<Box<dyn Acting + 'a>> {
+        self.check()?;
         run.check()?;
         // Whether there is a posterior.
         world.model.sample(&[], run)?;

@@ -7,7 +7,7 @@
 //! contextual-bandit approach to personalized news article recommendation" (LinUCB), WWW 2010.
 
 use crate::shown;
-use evenhand_core::{Acting, Error, Policy, Propensities, Result, Run, Slates, World, plugin, top_k_by};
+use evenhand_core::{Acting, Error, Params, Policy, Propensities, Result, Run, Slates, World, plugin, top_k_by};
 use nalgebra::DMatrix;
 
 plugin! {
@@ -20,6 +20,7 @@ plugin! {
 
 impl Policy for Ucb {
     fn prepare<'a>(&self, world: World<'a>, run: &Run) -> Result<Box<dyn Acting + 'a>> {
+        self.check()?;
         run.check()?;
         // Whether a variance is stated.
         world.model.variances(&[], run)?;

@@ -5,7 +5,7 @@ use evenhand_core::{
     Error, Feedback, Interactions, Model, Observation, Policy, Recommender, Registry, Rows, Run, Streams, Training,
     World,
 };
-use evenhand_plugins as _;
+use evenhand_plugins::{epsilon_greedy::EpsilonGreedy, softmax::Softmax, thompson::Thompson, ucb::Ucb};
 use rand::RngExt;
 use serde_json::{Value as Json, json};
 
@@ -102,5 +102,27 @@ fn what_a_policy_needs_is_what_it_refuses_without() {
     assert_eq!(refusal("ucb"), "`factors` does not support stating a variance");
     for name in ["greedy", "epsilon-greedy", "softmax"] {
         assert_eq!(refusal(name), "");
+    }
+}
+
+/// Parameters that were not read from anywhere are checked too.
+#[test]
+fn parameters_out_of_range_are_refused() {
+    let popularity = Registry::<dyn Recommender>::linked().unwrap().build("popularity", &json!({})).unwrap();
+    let model = learned(popularity.as_ref(), &Run::new(8));
+    let world = World { model: model.as_ref(), seen: None };
+    let tried: [(&str, Box<dyn Policy>); 8] = [
+        ("epsilon", Box::new(EpsilonGreedy { epsilon: 1.5 })),
+        ("epsilon", Box::new(EpsilonGreedy { epsilon: -0.1 })),
+        ("epsilon", Box::new(EpsilonGreedy { epsilon: f64::NAN })),
+        ("temperature", Box::new(Softmax { temperature: 0.0, draws: 10 })),
+        ("draws", Box::new(Softmax { temperature: 1.0, draws: 0 })),
+        ("draws", Box::new(Thompson { draws: 0 })),
+        ("width", Box::new(Ucb { width: -1.0 })),
+        ("width", Box::new(Ucb { width: f64::INFINITY })),
+    ];
+    for (expected, policy) in tried {
+        let refused = policy.prepare(world, &Run::new(0)).err();
+        assert!(matches!(&refused, Some(Error::OutOfRange { field, .. }) if field == expected), "{refused:?}");
     }
 }

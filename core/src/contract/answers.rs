@@ -119,12 +119,26 @@ pub(super) fn audit(s: &Subject<'_>) -> Result<(), Stop> {
     Ok(())
 }
 
+/// The best values are those of the pairs of a user and all items that are there.
 pub(super) fn regret(s: &Subject<'_>) -> Result<(), Stop> {
-    for (period, Period { users, slates, audit, .. }) in s.periods()?.iter().enumerate() {
-        let negative = users.iter().zip(audit.regrets(slates.size.max(1))).find(|(_, regret)| *regret < -1e-9);
-        negative.map_or(Ok(()), |(user, regret)| {
-            Err(Stop::Failed(format!("the regret of user {user} in period {period} is {regret}")))
-        })?;
+    s.periods()?;
+    let mut world = s.open()?;
+    for period in 0..PERIODS {
+        let requests = world.requests(period)?;
+        let users = shown(&requests);
+        let items: Vec<u32> = (0..requests.present_items as u32).collect();
+        let all: Vec<Vec<f64>> =
+            users.iter().map(|&user| world.expected(&vec![user; items.len()], &items)).collect::<Result<_>>()?;
+        let slates = slates(users, &requests, period, 0);
+        let audit = world.answer(users, &slates)?;
+        for ((user, mut values), best) in users.iter().zip(all).zip(audit.best.chunks(slates.size.max(1))) {
+            values.sort_by(|a, b| b.total_cmp(a));
+            let differs = best.iter().zip(&values).find(|(a, b)| (**a - **b).abs() > 1e-9 * b.abs().max(1.0));
+            differs.map_or(Ok(()), |(best, value)| {
+                Err(Stop::Failed(format!("a best value of user {user} in period {period} is {best}, expected {value}")))
+            })?;
+        }
+        world.feedback()?;
     }
     Ok(())
 }
@@ -158,6 +172,26 @@ pub(super) fn common(s: &Subject<'_>) -> Result<(), Stop> {
     differs.map_or(Ok(()), |period| {
         Err(Stop::Failed(format!("the requests of period {period} differ between worlds that were shown other items")))
     })
+}
+
+pub(super) fn agents(s: &Subject<'_>) -> Result<(), Stop> {
+    s.periods()?;
+    let mut world = s.open()?;
+    for period in 0..PERIODS {
+        let requests = world.requests(period)?;
+        let users = shown(&requests);
+        let [same, other] = [0, 1].map(|turn| slates(users, &requests, period, turn));
+        let first = world.answer(users, &same)?;
+        world.answer(users, &other)?;
+        let later = world.answer(users, &same)?;
+        let parts =
+            [(&first.expected, &later.expected), (&first.best, &later.best), (&first.observed, &later.observed)];
+        ensure(parts.into_iter().all(|(first, later)| bits(first) == bits(later)), || {
+            format!("an agent that comes later in period {period} gets other answers to the same slates")
+        })?;
+        world.feedback()?;
+    }
+    Ok(())
 }
 
 pub(super) fn alone(s: &Subject<'_>) -> Result<(), Stop> {

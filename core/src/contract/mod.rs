@@ -14,6 +14,7 @@
 mod answers;
 mod chances;
 mod fairness;
+mod learners;
 mod outcome;
 mod policy;
 mod recipe;

@@ -7,6 +7,8 @@ use super::toy::{self, Toy};
 use crate::{Acting, Descriptor, Error, Policy, Propensities, Result, Run, Slates, World};
 use serde_json::{Value as Json, json};
 use std::cell::OnceCell;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 /// Checks a policy with its default parameters.
 pub fn policy(descriptor: &Descriptor<dyn Policy>) -> Vec<Outcome> {
@@ -43,6 +45,7 @@ const SIZE: usize = 3;
 fn checks<'a>() -> Vec<Check<Subject<'a>>> {
     vec![
         Check("prepares", "prepares where the model has all that it needs", prepares),
+        Check("cancel", "preparing with a run that was cancelled ends in `Error::Cancelled`", cancel),
         Check("slates", "slates have the size asked for: distinct items, unseen, each with a finite score", slates),
         Check("nothing", "no user, and slates of no item, are fine", nothing),
         Check("refuses", "users, items, lengths and sizes out of range are errors", refuses),
@@ -140,6 +143,15 @@ fn show(acting: &dyn Acting, users: &[u32], size: usize, run: &Run) -> Result<Sh
 
 fn prepares(s: &Subject<'_>) -> Result<(), Stop> {
     s.outcome().as_ref().map(|_| ()).map_err(|e| Stop::Failed(e.clone()))
+}
+
+fn cancel(s: &Subject<'_>) -> Result<(), Stop> {
+    s.acting()?;
+    match s.prepare(&s.run().clone().with_cancel(Arc::new(AtomicBool::new(true)))) {
+        Err(Error::Cancelled) => Ok(()),
+        Err(e) => Err(Stop::Failed(format!("it ends in another error: {e}"))),
+        Ok(_) => Err(Stop::Failed("it goes on; call `run.check()?` at its start".into())),
+    }
 }
 
 fn slates(s: &Subject<'_>) -> Result<(), Stop> {

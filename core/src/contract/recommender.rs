@@ -2,7 +2,7 @@
 
 use super::outcome::{Check, Outcome, Stop, caught, ensure, run_all};
 use super::states::{self, observe};
-use super::{recipe, small};
+use super::{learners, recipe, small};
 use crate::params::parameters;
 use crate::{Descriptor, Error, Interactions, Model, Recommender, Result, Run, Training};
 use serde_json::{Value as Json, json};
@@ -31,7 +31,7 @@ pub(super) struct Subject<'a> {
     descriptor: &'a Descriptor<dyn Recommender>,
     params: &'a Json,
     /// On one, two and seven threads.
-    runs: [Run; 3],
+    pub(super) runs: [Run; 3],
     pub(super) train: Interactions,
     fitted: OnceCell<Result<Box<dyn Model>, String>>,
 }
@@ -54,13 +54,23 @@ fn checks<'a>() -> Vec<Check<Subject<'a>>> {
         Check("tiny", "data of no or few rows are fitted or refused, without a panic", tiny),
         Check("checkerboard", "taste is learned: what users like is ranked above what they do not", checkerboard),
         Check("cancel", "a run that was cancelled ends in `Error::Cancelled`", cancel),
+        Check(
+            "learns",
+            "fresh observations are learned, newcomers join, and what does not fit leaves no trace",
+            learners::learns,
+        ),
+        Check(
+            "posterior",
+            "draws and variances of a user depend on the user alone, and agree with each other",
+            learners::posterior,
+        ),
         Check("refit", "refits from its own model, with the same bits on 1 and 7 threads", refit),
     ]
 }
 
 impl Subject<'_> {
     /// A fresh recipe: what another one has done must not show.
-    fn recipe(&self) -> Result<Box<dyn Recommender>> {
+    pub(super) fn recipe(&self) -> Result<Box<dyn Recommender>> {
         self.descriptor.build(&mut <dyn erased_serde::Deserializer>::erase(self.params))
     }
 

@@ -46,13 +46,14 @@ fn checks<'a>() -> Vec<Check<Subject<'a>>> {
         Check("plays", "goes through its periods: requests, answers, feedback", answers::plays),
         Check("requests", "those who ask are there, each once; nobody leaves", answers::requests),
         Check("audit", "a finite expected, best and observed value for every item shown", answers::audit),
-        Check("regret", "no slate is better than the best", answers::regret),
+        Check("regret", "the best values are those of the best items there", answers::regret),
         Check(
             "expected",
             "values of pairs agree with those of the audit, before and after they are shown",
             answers::expected,
         ),
         Check("common", "who asks does not depend on what was shown", answers::common),
+        Check("agents", "agents that show the same in a period get the same answers", answers::agents),
         Check("alone", "what a user returns does not depend on what others are shown", answers::alone),
         Check("feedback", "every item shown comes back once, in order, with the value observed", answers::feedback),
         Check(

@@ -20,7 +20,7 @@ fn everyone(model: &dyn Model) -> Vec<u32> {
     (0..model.users() as u32).collect()
 }
 
-fn scores(model: &dyn Model, users: &[u32], run: &Run) -> Result<DMatrix<f32>, Stop> {
+pub(super) fn scores(model: &dyn Model, users: &[u32], run: &Run) -> Result<DMatrix<f32>, Stop> {
     // Of another shape and not zero: a model that adds to what it finds is found out.
     let mut out = DMatrix::from_element(3, 2, 7.0);
     model.score(users, &mut out, run)?;
@@ -43,7 +43,7 @@ impl View {
     }
 }
 
-fn same_bits(a: &DMatrix<f32>, b: &DMatrix<f32>, between: &str) -> Result<(), Stop> {
+pub(super) fn same_bits(a: &DMatrix<f32>, b: &DMatrix<f32>, between: &str) -> Result<(), Stop> {
     ensure(a.shape() == b.shape(), || format!("shapes {:?} and {:?} between {between}", a.shape(), b.shape()))?;
     let differs = a.iter().zip(b).position(|(a, b)| a.to_bits() != b.to_bits());
     differs.map_or(Ok(()), |at| {

@@ -195,7 +195,9 @@ impl Model for Beliefs {
     }
 
     /// Var(u . i) = mu_u' S_i mu_u + mu_i' S_u mu_i + tr(S_u S_i), noise not included, as a product of vectors of length
-    /// d (d + 1): <S_u + mu_u mu_u', S_i> + <S_u, mu_i mu_i'>, of which the upper triangles are kept.
+    /// d (d + 1): <S_u + mu_u mu_u', S_i> + <S_u, mu_i mu_i'>, of which the upper triangles are kept. Terms cancel where
+    /// beliefs are wide in some directions and narrow in others; in single precision the relative error was at most 1e-6 for
+    /// tau = 100, 1e-5 for 1e4 and 2e-3 for 1e6 (d = 10).
     fn variances(&self, users: &[u32], run: &Run) -> Result<Box<dyn Model>> {
         self.check_users(users)?;
         let rank = self.recipe.factors;

@@ -101,12 +101,16 @@ impl Gaussian {
     /// Takes in `rows` (one x per column, rank x n) with their `targets`, each observed with that noise precision.
     ///
     /// # Errors
-    /// [`Error::Shape`] for sizes that differ, [`Error::Unusable`] for a precision that is not positive definite any more,
-    /// [`Error::Diverged`] for a result that is not finite.
+    /// [`Error::Shape`] for sizes that differ or a noise precision that is not above 0 and finite, [`Error::Unusable`] for a
+    /// precision that is not positive definite any more, [`Error::Diverged`] for a result that is not finite. Then the belief
+    /// stays as it was.
     pub fn observe(&mut self, rows: &DMatrix<f64>, targets: &[f64], noise_precision: f64) -> Result<()> {
         if rows.nrows() != self.rank || rows.ncols() != targets.len() {
             let got = format!("{} x {}", rows.nrows(), rows.ncols());
             return Err(Error::shape("observed rows", format!("{} x {}", self.rank, targets.len()), got));
+        }
+        if !(noise_precision.is_finite() && noise_precision > 0.0) {
+            return Err(Error::shape("noise precision", "above 0 and finite", noise_precision));
         }
         let mut room = Room::new(self.rank);
         let scale = noise_precision.sqrt();
@@ -115,8 +119,10 @@ impl Gaussian {
             to.iter_mut().zip(row.iter()).for_each(|(to, x)| *to = scale * x);
         }
         let weights: Vec<f64> = targets.iter().map(|y| scale * y).collect();
-        let observe = Observe { belief: self, rows: &packed, weights: &weights, room: &mut room };
-        Arch::new().dispatch(observe).map_err(Error::from)
+        let mut next = self.clone();
+        Arch::new().dispatch(Observe { belief: &mut next, rows: &packed, weights: &weights, room: &mut room })?;
+        *self = next;
+        Ok(())
     }
 
     /// A few rows that stand for `n` draws x from the belief: rank x (rank + 1), with the same sum of x x', and the last one

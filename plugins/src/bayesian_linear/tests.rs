@@ -254,6 +254,14 @@ fn bad_input_is_refused() {
     );
     assert!(belief.clone().observe(&DMatrix::zeros(3, 1), &[1.0], 1.0).is_err());
     assert!(belief.clone().observe(&DMatrix::zeros(2, 1), &[], 1.0).is_err());
+    for noise_precision in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+        let refused = belief.clone().observe(&DMatrix::zeros(2, 1), &[1.0], noise_precision).unwrap_err().to_string();
+        assert_eq!(refused, format!("noise precision: expected above 0 and finite, got {noise_precision}"));
+    }
+    let mut kept = belief.clone();
+    assert!(kept.observe(&DMatrix::identity(2, 1), &[f64::INFINITY], 1.0).is_err());
+    assert!(kept.observe(&DMatrix::from_element(2, 1, 1e9), &[1.0], 1.0).is_err());
+    assert_eq!(kept, belief);
     assert!(belief.summary(&DMatrix::zeros(2, 2), &[0.0], 5).is_err());
 }
 
@@ -277,5 +285,24 @@ fn lost_beliefs_are_errors_that_name_the_first_row() {
                         precision at row 0: lower `tau` or `prior_variance`, or raise `samples`";
         assert_eq!(lost.to_string(), expected);
         assert_eq!(diverged.to_string(), "the belief about user 4, at row 0, became non-finite");
+        // The longest chain comes first, and fails later than a chain of one row; rows before are fine.
+        let row = |(user, item, value)| Observation { user, item, value };
+        let rows = [(0, 0, 1.0), (1, 0, 1.0), (2, 1, 3e38), (3, 0, 3e38), (4, 0, 1.0)].map(row).to_vec();
+        let scalar = BayesianLinear { factors: 1, ..heavy.clone() };
+        let failed = prior(&scalar, 5, 5).learn(&Feedback { rows, ..fresh.clone() }, &run).unwrap_err();
+        assert_eq!(failed.to_string(), "the belief about user 2, at row 2, became non-finite");
+    }
+}
+
+#[test]
+fn nobody_and_nothing_are_no_special_case() {
+    let run = Run::new(0);
+    let mut model = prior(&recipe(2), 0, 0);
+    assert!(model.sample(&[], &run).is_ok() && model.variances(&[], &run).is_ok() && model.validate().is_ok());
+    assert_eq!(model.top_k(&[], None, 3, &run).unwrap().len(), 0);
+    for (users, items) in [(2, 0), (2, 3)] {
+        model.learn(&Feedback { users, items, rows: vec![] }, &run).unwrap();
+        let drawn = model.sample(&[0, 1], &run).unwrap();
+        assert_eq!((drawn.users(), drawn.items(), model.variances(&[1], &run).unwrap().items()), (users, items, items));
     }
 }

@@ -1,5 +1,6 @@
 //! The kit against plugins that each break one rule: the check of that rule must fail, and sound plugins must pass.
 
+mod learners;
 mod losses;
 mod policies;
 mod recipes;

@@ -17,6 +17,8 @@ choice! {
         Estimate = "estimate",
         /// Panics at once.
         Panic = "panic",
+        /// Does not hear that it is cancelled.
+        Deaf = "deaf",
         /// Refuses models without a posterior in its own way.
         Posterior = "posterior",
         /// Shows one item less.
@@ -68,6 +70,9 @@ const DRAWS: usize = 20;
 
 impl Policy for Uniform {
     fn prepare<'a>(&self, world: World<'a>, run: &Run) -> Result<Box<dyn Acting + 'a>> {
+        if self.flaw != Flaw::Deaf {
+            run.check()?;
+        }
         match self.flaw {
             Flaw::Panic => panic!("out of luck"),
             Flaw::Posterior if world.model.sample(&[], run).is_err() => Err(Error::Unusable("no posterior".into())),
@@ -168,12 +173,18 @@ fn checked(flaw: &str) -> Vec<Outcome> {
     policy_with(&Descriptor::<dyn Policy>::of::<Uniform>(), &serde_json::json!({ "flaw": flaw }))
 }
 
+fn each_fails(flaws: &[(&str, &[&str])]) {
+    for (flaw, expected) in flaws {
+        assert_eq!(failed(&checked(flaw)), *expected, "{flaw}");
+    }
+}
+
 #[test]
-fn each_flaw_fails_its_check() {
-    for (flaw, expected) in [
-        ("none", &[][..]),
-        ("estimate", &[]),
+fn each_flaw_of_a_slate_fails_its_check() {
+    each_fails(&[
+        ("none", &[]),
         ("panic", &["prepares", "plain-factors", "non-finite"]),
+        ("deaf", &["cancel"]),
         ("posterior", &["plain-factors"]),
         (
             "short",
@@ -187,16 +198,21 @@ fn each_flaw_fails_its_check() {
         ("threads", &["threads"]),
         ("place", &["batches"]),
         ("memory", &["threads", "batches", "seed"]),
+        ("blind", &["non-finite"]),
+    ]);
+}
+
+#[test]
+fn each_flaw_of_a_propensity_fails_its_check() {
+    each_fails(&[
+        ("estimate", &[]),
         ("certain", &["seed", "sums", "frequencies", "plain-factors"]),
         ("anywhere", &["seed", "sums", "frequencies", "plain-factors"]),
         ("forgetful", &["sums", "frequencies", "plain-factors"]),
         ("boastful", &["sums", "plain-factors"]),
         ("biased", &["frequencies"]),
         ("leaky", &["independent"]),
-        ("blind", &["non-finite"]),
-    ] {
-        assert_eq!(failed(&checked(flaw)), expected, "{flaw}");
-    }
+    ]);
 }
 
 plugin! {
@@ -209,6 +225,7 @@ plugin! {
 
 impl Policy for Posterior {
     fn prepare<'a>(&self, world: World<'a>, run: &Run) -> Result<Box<dyn Acting + 'a>> {
+        run.check()?;
         world.model.sample(&[], run)?;
         Ok(Box::new(Drawn { leaky: self.leaky, world }))
     }
@@ -265,5 +282,5 @@ fn a_model_of_its_own_may_be_given() {
     let world = World { model: &factors, seen: None };
     let uniform = Descriptor::<dyn Policy>::of::<Uniform>();
     let outcomes = crate::contract::policy_over(&uniform, &serde_json::json!({}), world);
-    assert_eq!((outcomes.len(), failed(&outcomes)), (10, vec![]));
+    assert_eq!((outcomes.len(), failed(&outcomes)), (11, vec![]));
 }

@@ -39,9 +39,11 @@ enum Flaw {
     Shrinking,
     NotANumber,
     SecondBest,
+    Dreamt,
     Fickle,
     Following,
     Crowd,
+    Serial,
     Lossy,
     Reversed,
     Truthful,
@@ -120,11 +122,19 @@ impl Environment for Acts {
         }
         let mut audit = Audit::default();
         for (at, (&user, slate)) in users.iter().zip(slates.items.chunks(slates.size)).enumerate() {
-            let key = if self.flaw == Flaw::Crowd { at as u64 } else { u64::from(user) };
+            let key = match self.flaw {
+                Flaw::Crowd => at as u64,
+                Flaw::Serial => u64::from(user) << 16 | self.rows.iter().filter(|row| row.user == user).count() as u64,
+                _ => u64::from(user),
+            };
             let mut noise = self.run.streams.child("noise").rng((self.periods as u64) << 32 | key);
             for (place, &item) in (0..).zip(slate) {
                 let expected = self.value(user, item);
-                let best = if self.flaw == Flaw::SecondBest { ITEMS - 2 } else { ITEMS - 1 };
+                let best = match self.flaw {
+                    Flaw::SecondBest => ITEMS - 2,
+                    Flaw::Dreamt => ITEMS,
+                    _ => ITEMS - 1,
+                };
                 let best = self.value(user, best.saturating_sub(place));
                 audit.best.push(if self.flaw == Flaw::NotANumber { f64::NAN } else { best });
                 audit.expected.push(expected);
@@ -199,12 +209,16 @@ worlds! {
     Blurred = "blurred", |run| acting(run, Flaw::NotANumber);
     /// The best value is that of the second best item.
     Modest = "modest", |run| acting(run, Flaw::SecondBest);
+    /// The best value is that of an item that is not there.
+    Dreaming = "dreaming", |run| acting(run, Flaw::Dreamt);
     /// Values of pairs change once these are shown.
     Fickle = "fickle", |run| acting(run, Flaw::Fickle);
     /// Those who ask depend on what was shown.
     Following = "following", |run| acting(run, Flaw::Following);
     /// Noise goes by the place in the batch.
     Crowded = "crowded", |run| acting(run, Flaw::Crowd);
+    /// Noise is drawn anew for every agent.
+    Serial = "serial", |run| acting(run, Flaw::Serial);
     /// Loses an observation.
     Lossy = "lossy", |run| acting(run, Flaw::Lossy);
     /// The last observation comes first.
@@ -251,9 +265,11 @@ fn each_flaw_of_an_answer_fails_its_check() {
     assert_eq!(checked(Descriptor::<dyn Simulator>::of::<Shrinking>()), ["requests", "feedback"]);
     assert_eq!(checked(Descriptor::<dyn Simulator>::of::<Blurred>()), ["audit"]);
     assert_eq!(checked(Descriptor::<dyn Simulator>::of::<Modest>()), ["regret"]);
+    assert_eq!(checked(Descriptor::<dyn Simulator>::of::<Dreaming>()), ["regret"]);
     assert_eq!(checked(Descriptor::<dyn Simulator>::of::<Fickle>()), ["expected"]);
     assert_eq!(checked(Descriptor::<dyn Simulator>::of::<Following>()), ["common"]);
     assert_eq!(checked(Descriptor::<dyn Simulator>::of::<Crowded>()), ["alone"]);
+    assert_eq!(checked(Descriptor::<dyn Simulator>::of::<Serial>()), ["agents"]);
     assert_eq!(checked(Descriptor::<dyn Simulator>::of::<Lossy>()), ["feedback"]);
     assert_eq!(checked(Descriptor::<dyn Simulator>::of::<Reversed>()), ["feedback"]);
     assert_eq!(checked(Descriptor::<dyn Simulator>::of::<Truthful>()), ["feedback"]);
@@ -274,7 +290,7 @@ fn a_world_need_not_do_all_things() {
         let skipped = outcomes.iter().filter(|o| matches!(o.result, Err(Stop::Skipped(_)))).count();
         (failed(&outcomes), skipped)
     };
-    assert_eq!(skipped(Descriptor::<dyn Simulator>::of::<Sound>()), (vec![], 10));
+    assert_eq!(skipped(Descriptor::<dyn Simulator>::of::<Sound>()), (vec![], 11));
     assert_eq!(skipped(Descriptor::<dyn Simulator>::of::<Answers>()), (vec![], 2));
-    assert_eq!(skipped(Descriptor::<dyn Simulator>::of::<Silent>()), (vec!["opens"], 14));
+    assert_eq!(skipped(Descriptor::<dyn Simulator>::of::<Silent>()), (vec!["opens"], 15));
 }
