@@ -6,7 +6,9 @@
 
 use criterion::{BatchSize, BenchmarkId, Criterion, SamplingMode, Throughput};
 use evenhand_benches::{SEED, criterion};
-use evenhand_core::{Feedback, Interactions, Model, Observation, Recommender, Rng, Rows, Run, Streams, Training};
+use evenhand_core::{
+    Feedback, Interactions, Model, Observation, Posterior, Recommender, Rng, Rows, Run, Streams, Training,
+};
 use evenhand_kernels::Cpu;
 use evenhand_plugins::bayesian_linear::{BayesianLinear, Beliefs, Sampling};
 use nalgebra::DMatrix;
@@ -68,7 +70,7 @@ impl World {
 
     /// One item for each user.
     fn recommend(model: &dyn Model, users: &[u32], run: &Run) -> Vec<u32> {
-        let drawn = model.sample(users, run).expect("beliefs are a posterior");
+        let drawn = model.posterior().and_then(|p| p.sample(users, run).ok()).expect("beliefs are a posterior");
         let top = drawn.top_k(users, None, 1, run).expect("users are in range");
         (0..users.len()).map(|b| top.items(b)[0]).collect()
     }

@@ -52,8 +52,6 @@ pub struct History {
     users: usize,
     items: usize,
     kept: Kept,
-    /// Whether a user has a row.
-    known: Vec<bool>,
 }
 
 #[derive(Clone, Debug)]
@@ -76,20 +74,7 @@ impl History {
     /// No observation yet. With `join`, repeated pairs are joined: see [`Repeats`].
     pub fn new(join: bool) -> Self {
         let kept = if join { Kept::Pairs(Vec::new()) } else { Kept::Rows(Rows::default()) };
-        Self { users: 0, items: 0, kept, known: Vec::new() }
-    }
-
-    /// Whether there is no observation.
-    pub fn is_empty(&self) -> bool {
-        match &self.kept {
-            Kept::Rows(rows) => rows.is_empty(),
-            Kept::Pairs(pairs) => pairs.is_empty(),
-        }
-    }
-
-    /// Whether `user` has an observation.
-    pub fn knows(&self, user: u32) -> bool {
-        self.known.get(user as usize).copied().unwrap_or(false)
+        Self { users: 0, items: 0, kept }
     }
 
     /// Adds observations.
@@ -100,8 +85,6 @@ impl History {
     pub fn add(&mut self, fresh: &Feedback) -> Result<()> {
         fresh.check(self.users, self.items)?;
         (self.users, self.items) = (fresh.users, fresh.items);
-        self.known.resize(fresh.users, false);
-        fresh.rows.iter().for_each(|row| self.known[row.user as usize] = true);
         match &mut self.kept {
             Kept::Rows(rows) => fresh.rows.iter().for_each(|row| rows.push(row.user, row.item, row.value)),
             Kept::Pairs(pairs) => join(pairs, &fresh.rows),
@@ -184,13 +167,11 @@ mod tests {
             let place = by_item.partners(item as usize).iter().position(|&u| u == user).unwrap();
             assert_eq!(repeats.by_item()[by_item.offsets()[item as usize] + place], count);
         }
-        assert!((0..24).all(|u| joined.knows(u) == (all.by_user().count(u as usize) > 0)) && !joined.knows(24));
     }
 
     #[test]
     fn what_does_not_fit_is_refused() {
         let mut history = History::new(true);
-        assert!(history.is_empty());
         history.add(&feedback(2, 2, &[(1, 1, 3.0)])).unwrap();
         let say = |h: &mut History, f: Feedback| h.add(&f).unwrap_err().to_string();
         assert_eq!(say(&mut history, feedback(1, 2, &[])), "users by now: expected at least 2, got 1");

@@ -50,7 +50,7 @@ pub use fairness::{FairnessData, FairnessLoss};
 pub use group::{GroupPredictor, GroupRegressor, GroupTable, OnlineRegressor};
 pub use history::{History, Repeats};
 pub use interactions::{Compressed, Duplicates, Interactions, Rows};
-pub use model::{Factors, Feedback, Model, Observation, Output, top_k_by};
+pub use model::{Factors, Feedback, Model, Observation, Output, Posterior, top_k_by};
 pub use nested::Nested;
 pub use params::{Field, Params, Recipe};
 pub use policy::{Acting, Policy, Propensities, Slates, World};

@@ -137,25 +137,26 @@ pub trait Model: erased_serde::Serialize + Any + Send + Sync {
         Err(Error::Unsupported { plugin: self.kind().into(), operation: "learning from fresh observations" })
     }
 
-    /// Draws a model from the posterior: all items, and `users`. The other users of the result are as in the mean. What is
-    /// drawn for a user does not depend on who else is in `users`.
-    ///
-    /// # Errors
-    /// [`Error::Unsupported`] unless the model has a posterior; [`Error::Shape`] for a user out of range.
-    fn sample(&self, users: &[u32], run: &Run) -> Result<Box<dyn Model>> {
-        let _ = (users, run);
-        Err(Error::Unsupported { plugin: self.kind().into(), operation: "drawing from a posterior" })
+    /// What the model knows of its own uncertainty, if anything.
+    fn posterior(&self) -> Option<&dyn Posterior> {
+        None
     }
+}
 
-    /// A model whose scores are the variances of this one's, as its posterior states them, for `users`. Scores of other
-    /// users are unspecified.
+/// What a model knows of its own uncertainty: exploration needs one of the two.
+pub trait Posterior: Send + Sync {
+    /// Draws a model from the posterior: all items, and `users`, a user's draw independent of the rest of the batch. The other
+    /// users of the result are as in the mean.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] unless the model states a variance; [`Error::Shape`] for a user out of range.
-    fn variances(&self, users: &[u32], run: &Run) -> Result<Box<dyn Model>> {
-        let _ = (users, run);
-        Err(Error::Unsupported { plugin: self.kind().into(), operation: "stating a variance" })
-    }
+    /// [`Error::Shape`] for a user out of range.
+    fn sample(&self, users: &[u32], run: &Run) -> Result<Box<dyn Model>>;
+
+    /// A model whose scores are the variances of the model's own, for `users`. Scores of other users are unspecified.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for a user out of range.
+    fn variances(&self, users: &[u32], run: &Run) -> Result<Box<dyn Model>>;
 }
 
 erased_serde::serialize_trait_object!(Model);

@@ -4,7 +4,7 @@
 //! how likely it was to show given items, its own or those of another policy's log: with that, logs can be evaluated
 //! (Horvitz & Thompson 1952; Dudik, Langford & Li, "Doubly robust policy evaluation and learning", ICML 2011).
 
-use crate::{Error, Interactions, Model, Recipe, Result, Run};
+use crate::{Error, Interactions, Model, Posterior, Recipe, Result, Run};
 
 /// What a policy may look at.
 #[derive(Clone, Copy)]
@@ -91,7 +91,17 @@ pub trait Acting: Send + Sync {
     fn propensities(&self, users: &[u32], slates: &Slates, run: &Run) -> Result<Propensities>;
 }
 
-impl World<'_> {
+impl<'a> World<'a> {
+    /// What the model knows of its own uncertainty.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] where it knows nothing of it.
+    pub fn posterior(&self) -> Result<&'a dyn Posterior> {
+        let unsupported =
+            || Error::Unsupported { plugin: self.model.kind().into(), operation: "stating its uncertainty" };
+        self.model.posterior().ok_or_else(unsupported)
+    }
+
     /// The items not to be shown to `user`, ascending, each once. The user must be in range.
     pub fn seen_by(&self, user: u32) -> impl Iterator<Item = u32> + '_ {
         let partners = self.seen.map_or(&[][..], |s| s.by_user().partners(user as usize));

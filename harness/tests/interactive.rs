@@ -118,7 +118,7 @@ fn what_can_not_work_is_said() {
     assert!(said.err.contains("`interactive.log` without a folder for the log; add --out DIR"), "{}", said.err);
     let set = ["--set", "interactive.log=false", "--set", "interactive.agent.0.policy=thompson", "--seeds", "0"];
     let said = run(dir.path(), &[&["compare", "e.toml"], &set[..]].concat()).ends(1);
-    let reason = "FAILED  als, seed 0: `factors` does not support drawing from a posterior";
+    let reason = "FAILED  als, seed 0: `factors` does not support stating its uncertainty";
     assert!(said.out.contains(reason) && said.out.contains("1 of 2 cells finished"), "{}", said.out);
     let set = ["--set", "interactive.log=false", "--set", "interactive.slate=31", "--seeds", "0"];
     let said = run(dir.path(), &[&["compare", "e.toml"], &set[..]].concat()).ends(2);

@@ -36,7 +36,7 @@ pub(crate) fn certain(shown: &Slates, slates: &Slates) -> Propensities {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use evenhand_core::{Factors, Interactions, Model, Output, Result, Rows, Run};
+    use evenhand_core::{Factors, Interactions, Model, Output, Posterior, Result, Rows, Run};
     use nalgebra::DMatrix;
     use rand_distr::{Distribution, StandardNormal};
 
@@ -85,6 +85,12 @@ pub(crate) mod tests {
             self.means.score(users, out, run)
         }
 
+        fn posterior(&self) -> Option<&dyn Posterior> {
+            Some(self)
+        }
+    }
+
+    impl Posterior for Uncertain {
         fn sample(&self, users: &[u32], run: &Run) -> Result<Box<dyn Model>> {
             let mut drawn = self.means.clone();
             for &user in users {

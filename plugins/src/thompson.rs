@@ -11,7 +11,7 @@
 //! empirical evaluation of Thompson sampling", NIPS 2011.
 
 use crate::shown;
-use evenhand_core::{Acting, Params, Policy, Propensities, Result, Run, Slates, World, plugin};
+use evenhand_core::{Acting, Params, Policy, Posterior, Propensities, Result, Run, Slates, World, plugin};
 
 plugin! {
     /// The best items by one draw of the model from its posterior.
@@ -25,22 +25,21 @@ impl Policy for Thompson {
     fn prepare<'a>(&self, world: World<'a>, run: &Run) -> Result<Box<dyn Acting + 'a>> {
         self.check()?;
         run.check()?;
-        // Whether there is a posterior.
-        world.model.sample(&[], run)?;
-        Ok(Box::new(Drawn { world, draws: self.draws }))
+        Ok(Box::new(Drawn { world, posterior: world.posterior()?, draws: self.draws }))
     }
 }
 
 /// Shows the best of a draw.
 struct Drawn<'a> {
     world: World<'a>,
+    posterior: &'a dyn Posterior,
     draws: usize,
 }
 
 impl Drawn<'_> {
     /// The slates by a draw from the streams of `run`.
     fn draw(&self, users: &[u32], size: usize, run: &Run) -> Result<Slates> {
-        let drawn = self.world.model.sample(users, run)?;
+        let drawn = self.posterior.sample(users, run)?;
         shown::slates(&drawn.top_k(users, self.world.seen, size, run)?, size)
     }
 }
@@ -70,7 +69,7 @@ impl Acting for Drawn<'_> {
 mod tests {
     use super::*;
     use crate::shown::tests::{Uncertain, given, seen};
-    use evenhand_core::{Error, Model};
+    use evenhand_core::Error;
 
     #[test]
     fn two_items_in_the_ratio_of_their_chances() {
@@ -106,6 +105,6 @@ mod tests {
         let model = given(&[&[1.0, 2.0]]);
         let refused = Thompson::default().prepare(World { model: &model, seen: None }, &Run::new(0)).err().unwrap();
         assert!(matches!(refused, Error::Unsupported { .. }));
-        assert_eq!(refused.to_string(), "`factors` does not support drawing from a posterior");
+        assert_eq!(refused.to_string(), "`factors` does not support stating its uncertainty");
     }
 }

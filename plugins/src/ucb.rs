@@ -7,7 +7,9 @@
 //! contextual-bandit approach to personalized news article recommendation" (LinUCB), WWW 2010.
 
 use crate::shown;
-use evenhand_core::{Acting, Error, Params, Policy, Propensities, Result, Run, Slates, World, plugin, top_k_by};
+use evenhand_core::{
+    Acting, Error, Params, Policy, Posterior, Propensities, Result, Run, Slates, World, plugin, top_k_by,
+};
 use nalgebra::DMatrix;
 
 plugin! {
@@ -22,15 +24,14 @@ impl Policy for Ucb {
     fn prepare<'a>(&self, world: World<'a>, run: &Run) -> Result<Box<dyn Acting + 'a>> {
         self.check()?;
         run.check()?;
-        // Whether a variance is stated.
-        world.model.variances(&[], run)?;
-        Ok(Box::new(Optimist { world, width: self.width }))
+        Ok(Box::new(Optimist { world, posterior: world.posterior()?, width: self.width }))
     }
 }
 
 /// Shows the best by their upper bounds.
 struct Optimist<'a> {
     world: World<'a>,
+    posterior: &'a dyn Posterior,
     width: f64,
 }
 
@@ -38,7 +39,7 @@ impl Acting for Optimist<'_> {
     fn act(&self, users: &[u32], size: usize, run: &Run) -> Result<Slates> {
         self.world.check(users, size)?;
         let World { model, seen } = self.world;
-        let stated = model.variances(users, run)?;
+        let stated = self.posterior.variances(users, run)?;
         if stated.items() != model.items() {
             return Err(Error::shape("items of the variances", model.items(), stated.items()));
         }
@@ -100,7 +101,7 @@ mod tests {
         let run = Run::new(0);
         let plain = given(&[&[1.0, 2.0]]);
         let refused = Ucb::default().prepare(World { model: &plain, seen: None }, &run).err().unwrap();
-        assert_eq!(refused.to_string(), "`factors` does not support stating a variance");
+        assert_eq!(refused.to_string(), "`factors` does not support stating its uncertainty");
         let model = Uncertain { means: given(&[&[1.0, 2.0]]), variances: given(&[&[1.0, 1.0]]) };
         let wide = Ucb { width: f64::MAX }.prepare(World { model: &model, seen: None }, &run).unwrap();
         assert_eq!(wide.act(&[0], 1, &run).unwrap_err().to_string(), "score of item 0 became non-finite");

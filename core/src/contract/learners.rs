@@ -69,17 +69,11 @@ pub(super) fn learns(s: &Subject<'_>) -> Result<(), Stop> {
 type Derived<'a> = &'a dyn Fn(&[u32], &Run) -> Result<Box<dyn Model>>;
 
 pub(super) fn posterior(s: &Subject<'_>) -> Result<(), Stop> {
-    let model = s.model()?;
-    let sample: Derived<'_> = &|users, run| model.sample(users, run);
-    let variances: Derived<'_> = &|users, run| model.variances(users, run);
+    let posterior = s.model()?.posterior().ok_or_else(|| Stop::Skipped("no posterior".into()))?;
+    let sample: Derived<'_> = &|users, run| posterior.sample(users, run);
+    let variances: Derived<'_> = &|users, run| posterior.variances(users, run);
     let drawn = derived(s, "draws", sample)?;
     let stated = derived(s, "variances", variances)?;
-    let (Some(drawn), Some(stated)) = (&drawn, &stated) else {
-        return match (drawn, stated) {
-            (None, None) => Err(Stop::Skipped("no posterior".into())),
-            _ => Ok(()),
-        };
-    };
     let negative = stated.iter().find(|v| **v < -1e-5 * stated.amax());
     negative.map_or(Ok(()), |v| Err(Stop::Failed(format!("a variance is {v}"))))?;
     // Of all items together: single ones may have heavy tails.
@@ -97,14 +91,11 @@ pub(super) fn posterior(s: &Subject<'_>) -> Result<(), Stop> {
     })
 }
 
-/// Checks a model made for some users; the scores of user 0 by it, or nothing where there is no such model.
-fn derived(s: &Subject<'_>, what: &str, derive: Derived<'_>) -> Result<Option<DMatrix<f32>>, Stop> {
+/// Checks a model made for some users; the scores of user 0 by it.
+fn derived(s: &Subject<'_>, what: &str, derive: Derived<'_>) -> Result<DMatrix<f32>, Stop> {
     let (model, [one, two, seven]) = (s.model()?, &s.runs);
     let last = model.users() as u32 - 1;
-    let made = match derive(&[last, 0, last], two) {
-        Err(Error::Unsupported { .. }) => return Ok(None),
-        made => made?,
-    };
+    let made = derive(&[last, 0, last], two)?;
     let shape = (made.users(), made.items());
     let expected = (model.users(), model.items());
     ensure(shape == expected, || format!("{what} are of {shape:?} users and items, expected {expected:?}"))?;
@@ -117,7 +108,7 @@ fn derived(s: &Subject<'_>, what: &str, derive: Derived<'_>) -> Result<Option<DM
         }
     }
     ensure(derive(&[last + 1], two).is_err(), || format!("{what} of a user out of range are given out"))?;
-    scores(s, made.as_ref(), 0).map(Some)
+    scores(s, made.as_ref(), 0)
 }
 
 fn scores(s: &Subject<'_>, model: &dyn Model, user: u32) -> Result<DMatrix<f32>, Stop> {

@@ -1,6 +1,6 @@
 //! A small world for policies: a model with a posterior that is known exactly, and what its users have seen.
 
-use crate::{Error, Factors, Interactions, Model, Output, Result, Rows, Run, Streams};
+use crate::{Error, Factors, Interactions, Model, Output, Posterior, Result, Rows, Run, Streams};
 use nalgebra::DMatrix;
 use rand::RngExt;
 use std::f64::consts::TAU;
@@ -88,6 +88,12 @@ impl Model for Toy {
         Ok(())
     }
 
+    fn posterior(&self) -> Option<&dyn Posterior> {
+        Some(self)
+    }
+}
+
+impl Posterior for Toy {
     fn sample(&self, users: &[u32], run: &Run) -> Result<Box<dyn Model>> {
         Self::check(users)?;
         let shared = normals(&run.streams.child("contract-toy/items"), 0);

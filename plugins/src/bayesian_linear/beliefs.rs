@@ -6,7 +6,8 @@ use super::evidence::{Evidence, draw_rows};
 use super::gaussian::Gaussian;
 use super::room::Room;
 use evenhand_core::{
-    Error, Factors, Feedback, Interactions, Model, Observation, Output, Params, Result, Run, Streams, TopK, restorable,
+    Error, Factors, Feedback, Interactions, Model, Observation, Output, Params, Posterior, Result, Run, Streams, TopK,
+    restorable,
 };
 use nalgebra::DMatrix;
 use pulp::{Arch, Simd, WithSimd};
@@ -178,6 +179,12 @@ impl Model for Beliefs {
         self.update(&fresh.rows, run.streams.child("bayesian-linear/learn"), run)
     }
 
+    fn posterior(&self) -> Option<&dyn Posterior> {
+        Some(self)
+    }
+}
+
+impl Posterior for Beliefs {
     fn sample(&self, users: &[u32], run: &Run) -> Result<Box<dyn Model>> {
         self.check_users(users)?;
         let mut drawn = self.means.clone();

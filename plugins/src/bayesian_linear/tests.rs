@@ -4,7 +4,7 @@ use super::evidence::Evidence;
 use super::evidence::tests::Once;
 use super::*;
 use evenhand_core::snapshot::{Provenance, load, save};
-use evenhand_core::{Error, Feedback, Interactions, Rows};
+use evenhand_core::{Error, Feedback, Interactions, Posterior, Rows};
 use nalgebra::DMatrix;
 use pulp::Arch;
 use rand::RngExt;

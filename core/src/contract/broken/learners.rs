@@ -144,6 +144,12 @@ impl Model for Means {
         Ok(())
     }
 
+    fn posterior(&self) -> Option<&dyn Posterior> {
+        Some(self)
+    }
+}
+
+impl Posterior for Means {
     fn sample(&self, users: &[u32], run: &Run) -> Result<Box<dyn Model>> {
         if self.flaw != Flaw::Ghosts {
             self.check(users)?;

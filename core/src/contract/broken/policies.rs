@@ -75,7 +75,7 @@ impl Policy for Uniform {
         }
         match self.flaw {
             Flaw::Panic => panic!("out of luck"),
-            Flaw::Posterior if world.model.sample(&[], run).is_err() => Err(Error::Unusable("no posterior".into())),
+            Flaw::Posterior if world.posterior().is_err() => Err(Error::Unusable("no posterior".into())),
             _ => Ok(Box::new(Draws { flaw: self.flaw, world })),
         }
     }
@@ -226,20 +226,19 @@ plugin! {
 impl Policy for Posterior {
     fn prepare<'a>(&self, world: World<'a>, run: &Run) -> Result<Box<dyn Acting + 'a>> {
         run.check()?;
-        world.model.sample(&[], run)?;
-        Ok(Box::new(Drawn { leaky: self.leaky, world }))
+        Ok(Box::new(Drawn { leaky: self.leaky, world, posterior: world.posterior()? }))
     }
 }
 
 struct Drawn<'a> {
     leaky: bool,
     world: World<'a>,
+    posterior: &'a dyn crate::Posterior,
 }
 
 impl Drawn<'_> {
     fn best(&self, users: &[u32], size: usize, run: &Run) -> Result<Slates> {
-        let World { model, seen } = self.world;
-        let top = model.sample(users, run)?.top_k(users, seen, size, run)?;
+        let top = self.posterior.sample(users, run)?.top_k(users, self.world.seen, size, run)?;
         let mut slates = Slates { size, ..Slates::default() };
         for b in 0..users.len() {
             slates.items.extend(top.items(b));

@@ -266,9 +266,9 @@ fn what_does_not_fit_is_an_error() {
     let expected = "items of a slate: expected at most the 20 that are there, got 21";
     assert_eq!(say(small().as_ref(), &als("greedy"), &Options { slate: 21, ..options(1) }), expected);
     let lacks = say(small().as_ref(), &als("thompson"), &options(2));
-    assert_eq!(lacks, "`factors` does not support drawing from a posterior");
+    assert_eq!(lacks, "`factors` does not support stating its uncertainty");
     let lacks = say(small().as_ref(), &als("ucb"), &options(2));
-    assert_eq!(lacks, "`factors` does not support stating a variance");
+    assert_eq!(lacks, "`factors` does not support stating its uncertainty");
     let emits: Box<dyn Simulator> = build("biased-ratings", json!({}));
     let lacks = say(emits.as_ref(), &als("greedy"), &options(1));
     assert_eq!(lacks, "`this simulator` does not support answering recommendations");
