@@ -30,6 +30,10 @@ use evenhand_core::{choice, plugin};
 use nalgebra::DMatrix;
 use observed::Observed;
 use rand_distr::{Distribution, StandardNormal};
+use rayon::prelude::*;
+
+/// Users whose start is drawn by one task, at least.
+const CHUNK: usize = 64;
 
 choice! {
     /// What the values of the data are.
@@ -181,12 +185,15 @@ impl Als {
     fn unit_vectors<T: Real>(&self, users: usize, run: &Run) -> DMatrix<T> {
         let streams = run.streams.child("als/start");
         let mut start = DMatrix::from_element(self.factors, users, T::ZERO);
-        for (user, mut column) in start.column_iter_mut().enumerate() {
+        let draw = |draws: &mut Vec<f64>, (user, column): (usize, &mut [T])| {
+            draws.clear();
             let mut rng = streams.rng(user as u64);
-            let draws: Vec<f64> = StandardNormal.sample_iter(&mut rng).take(self.factors).collect();
-            let norm = draws.iter().map(|d: &f64| d * d).sum::<f64>().sqrt().max(f64::MIN_POSITIVE);
-            column.iter_mut().zip(draws).for_each(|(c, d)| *c = T::of(d / norm));
-        }
+            draws.extend(Distribution::<f64>::sample_iter(StandardNormal, &mut rng).take(self.factors));
+            let norm = draws.iter().map(|d| d * d).sum::<f64>().sqrt().max(f64::MIN_POSITIVE);
+            column.iter_mut().zip(&*draws).for_each(|(c, d)| *c = T::of(d / norm));
+        };
+        let columns = start.as_mut_slice().par_chunks_mut(self.factors).enumerate();
+        run.install(|| columns.with_min_len(CHUNK).for_each_init(Vec::new, draw));
         start
     }
 }
