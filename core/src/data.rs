@@ -95,6 +95,17 @@ impl Groups {
         Ok(Self { name, labels, members: lists, of })
     }
 
+    /// The same groups of the first `entities` users or items alone; some may lose all members.
+    pub fn first(&self, entities: usize) -> Self {
+        let there = |list: &Vec<u32>| list.iter().copied().filter(|&m| (m as usize) < entities).collect();
+        Self {
+            name: self.name.clone(),
+            labels: self.labels.clone(),
+            members: self.members.iter().map(there).collect(),
+            of: self.of.iter().take(entities).cloned().collect(),
+        }
+    }
+
     /// What the groups are about, e.g. `gender`.
     pub fn name(&self) -> &str {
         &self.name
@@ -255,6 +266,8 @@ mod tests {
         let g = Groups::new("genre", 4, lists).unwrap();
         assert_eq!((g.members(0), g.of(2), g.of(1)), ([0, 2].as_slice(), [0, 1].as_slice(), [].as_slice()));
         assert_eq!((g.len(), g.entities(), g.members(2).len()), (3, 4, 0));
+        let fewer = vec![("a".into(), vec![0]), ("b".into(), vec![]), ("none".into(), vec![])];
+        assert_eq!(g.first(2), Groups::new("genre", 2, fewer).unwrap());
         assert!(Groups::new("x", 2, vec![("a".into(), vec![2])]).unwrap_err().to_string().contains("`x`/`a`"));
         assert!(Groups::new("x", 2, vec![("a".into(), vec![]), ("a".into(), vec![])]).is_err());
     }

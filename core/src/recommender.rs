@@ -44,6 +44,12 @@ impl<'a> Training<'a> {
         }
     }
 
+    /// The same with groupings of the users, of which the first one is protected, and another scale.
+    pub fn with_users(self, user_groups: &'a [Groups], scale: Scale) -> Self {
+        let protected = Protected { users: user_groups.first(), ..self.protected };
+        Self { user_groups, protected, scale, ..self }
+    }
+
     /// The same with repeated rows joined.
     pub fn with_repeats(self, repeats: Option<&'a Repeats>) -> Self {
         Self { repeats, ..self }

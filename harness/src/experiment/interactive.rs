@@ -37,8 +37,8 @@ pub struct Options {
     pub periods: usize,
     /// Items shown to a user who asks, at least 1.
     pub slate: usize,
-    /// Number of random pairs, at most 10,000,000, of those users and items that are there from the start; on them the predictions of agents
-    /// are measured, whatever the agents choose.
+    /// Number of random pairs, at most 10,000,000, of those users and items that are there from the start; on them the
+    /// predictions of agents are measured, whatever the agents choose.
     pub pairs: usize,
     /// Whether every action is logged with its propensity, for evaluating other policies on the log.
     pub log: bool,

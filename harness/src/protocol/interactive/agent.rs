@@ -3,8 +3,8 @@
 use crate::experiment::{self, Cold, Learning};
 use crate::off_policy::Action;
 use evenhand_core::{
-    Error, Feedback, History, Interactions, Model, Output, Propensities, Requests, Result, Rows, Run, Slates, Training,
-    World,
+    Error, Feedback, Groups, History, Interactions, Model, Output, Propensities, Repeats, Requests, Result, Rows, Run,
+    Slates, Stage, Training, World,
 };
 use rand::seq::index;
 
@@ -12,6 +12,9 @@ use rand::seq::index;
 pub(super) struct Learner<'a> {
     agent: &'a experiment::Agent,
     run: &'a Run,
+    stage: &'a Stage,
+    /// Groupings of the users who are there.
+    groups: Vec<Groups>,
     /// None as long as an agent that is fitted to observations has none.
     model: Option<Box<dyn Model>>,
     /// The observations of an agent that is fitted to them.
@@ -31,21 +34,24 @@ pub(super) struct Shown {
 }
 
 impl<'a> Learner<'a> {
-    /// An agent that has observed nothing and draws from below `run`.
-    pub(super) fn new(agent: &'a experiment::Agent, run: &'a Run) -> Self {
+    /// An agent that has observed nothing, knows what everybody knows, and draws from below `run`.
+    pub(super) fn new(agent: &'a experiment::Agent, stage: &'a Stage, run: &'a Run) -> Self {
         let history = History::new(agent.setting.recipe.joins_repeats());
-        Self { agent, run, model: None, history, known: Vec::new() }
+        Self { agent, run, stage, groups: Vec::new(), model: None, history, known: Vec::new() }
     }
 
     /// Meets the users and items that are there by now, and learns from what has come back.
     pub(super) fn learn(&mut self, fresh: &Feedback, period: usize) -> Result<()> {
         // Newcomers are met before the period, in which what comes back is learned: two calls.
         let run = self.below(if fresh.rows.is_empty() { "meet" } else { "learn" }, period);
-        self.known.resize(fresh.users.max(self.known.len()), false);
+        if self.known.len() < fresh.users {
+            self.known.resize(fresh.users, false);
+            self.groups = self.stage.user_groups.iter().map(|groups| groups.first(fresh.users)).collect();
+        }
         if self.agent.learning == Learning::Online {
             if self.model.is_none() {
                 let none = Interactions::new(fresh.users, fresh.items, &Rows::default())?;
-                self.model = Some(self.fit(&Training::new(&none))?);
+                self.model = Some(self.fit(&none, None)?);
             }
             if let Some(model) = &mut self.model {
                 model.learn(fresh, &run)?;
@@ -57,7 +63,7 @@ impl<'a> Learner<'a> {
             let begun = shape.is_some() || !fresh.rows.is_empty() || self.agent.cold == Cold::Model;
             if begun && (!fresh.rows.is_empty() || shape != Some((fresh.users, fresh.items))) {
                 let (ratings, repeats) = self.history.ratings()?;
-                self.model = Some(self.fit(&Training::new(&ratings).with_repeats(repeats.as_ref()))?);
+                self.model = Some(self.fit(&ratings, repeats.as_ref())?);
             }
         }
         fresh.rows.iter().for_each(|row| self.known[row.user as usize] = true);
@@ -65,13 +71,14 @@ impl<'a> Learner<'a> {
     }
 
     /// The same random numbers each time: what is fitted again starts where it started before.
-    fn fit(&self, train: &Training<'_>) -> Result<Box<dyn Model>> {
+    fn fit(&self, ratings: &Interactions, repeats: Option<&Repeats>) -> Result<Box<dyn Model>> {
         let (recipe, run) = (&self.agent.setting.recipe, self.run.child("fit"));
+        let train = &Training::new(ratings).with_users(&self.groups, self.stage.scale).with_repeats(repeats);
         let model = run.install(|| match &self.model {
             Some(earlier) if self.agent.learning == Learning::WarmStart => recipe.refit(train, earlier.as_ref(), &run),
             _ => recipe.fit(train, &run),
         })?;
-        let (expected, got) = ((train.ratings.users(), train.ratings.items()), (model.users(), model.items()));
+        let (expected, got) = ((ratings.users(), ratings.items()), (model.users(), model.items()));
         if expected != got {
             let text = |(users, items): (usize, usize)| format!("{users} users and {items} items");
             return Err(Error::shape("the fitted model", text(expected), text(got)));

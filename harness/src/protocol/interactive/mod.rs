@@ -18,6 +18,8 @@
 //!   repeated for each group of users.
 //! * Regret and errors are measured on noise-free values, which no agent sees: they come from [`Audit`], agents get
 //!   [`evenhand_core::Feedback`].
+//! * Recommenders are told the groups of the users who are there and the scale of the ratings, as in training on data: losses
+//!   of fairness between users can be trained with here too.
 //! * The predictions of shown items were made to choose them, so their error is biased upwards: an item is
 //!   shown because it is overrated; those of `ucb` are upper bounds on purpose. `pairs-mse` is free of that.
 //! * World, requests and noise are drawn from the seed alone, an agent's choices from another node: all agents meet the
@@ -52,7 +54,7 @@ pub fn measure(simulator: &dyn Simulator, agent: &Agent, options: &Options, run:
     let mut world = open(simulator, run)?;
     let stage = world.stage()?;
     let own = run.child("agent");
-    let mut learner = Learner::new(agent, &own);
+    let mut learner = Learner::new(agent, &stage, &own);
     let mut tally = Tally::new(&stage);
     let mut pairs = None;
     let mut there = (0, 0);

@@ -245,6 +245,18 @@ fn repeats_are_joined_where_the_recommender_can() {
     assert!(regret[7] < regret[0]);
 }
 
+/// Training with fairness between the groups of users that are there, some of whom come late.
+#[test]
+fn fairness_losses_know_the_groups_of_the_world() {
+    let fit = |fairness: Json| json!({ "epochs": 5, "fairness": fairness, "lambda": 0.9 });
+    let late = world(json!({ "users": 40, "items": 20, "attributes": 3, "late_users": 0.5, "arrival": 3 }));
+    let errors = |fairness| {
+        let measured = run(late.as_ref(), &agent("mf", fit(fairness), "greedy", json!({})), &options(5), 1).unwrap();
+        curve(&measured, "pairs-mse", None).to_vec()
+    };
+    assert_ne!(errors(json!("user-group")), errors(Json::Null));
+}
+
 /// Two agents meet the same users, in the same order, with the same noise.
 #[test]
 fn agents_meet_the_same_world() {
