@@ -59,9 +59,8 @@ pub(crate) struct Compare {
     /// Run all cells, also those that are finished in the folder of --out
     #[arg(long, requires = "out")]
     pub(crate) fresh: bool,
-    /// Number of threads, 0 for one per processor; has no influence on results
-    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u16).range(..=1024))]
-    pub(crate) threads: u16,
+    #[command(flatten)]
+    pub(crate) threads: Threads,
     /// Seeds to use instead of the experiment's: 0,1,2 or 0..5 (5 left out)
     #[arg(long, value_name = "LIST", value_parser = Seeds::parse)]
     pub(crate) seeds: Option<Seeds>,
@@ -88,6 +87,15 @@ To begin an experiment of your own, copy DIR/experiment.effective.toml of a run 
 
 A path of --set leads from table to table with dots. A [[run]] and an [[interactive.agent]] is found by its recommender,
 its label, its place from 0, or * for all of them. The value is TOML; plain text needs no quotes.";
+
+/// How much of the machine is used.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct Threads {
+    /// Number of threads, 0 for one per processor; has no influence on results
+    #[arg(long = "threads", value_name = "N", default_value_t = 0,
+        value_parser = clap::value_parser!(u16).range(..=1024))]
+    pub(crate) count: u16,
+}
 
 /// A list of seeds.
 #[derive(Clone, Debug)]
@@ -150,9 +158,8 @@ pub(crate) struct OffPolicy {
     /// Cut weights above this one off
     #[arg(long, value_name = "WEIGHT", value_parser = weight)]
     pub(crate) clip: Option<f64>,
-    /// Number of threads, 0 for one per processor; has no influence on results
-    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u16).range(..=1024))]
-    pub(crate) threads: u16,
+    #[command(flatten)]
+    pub(crate) threads: Threads,
     /// Change one value of the experiment, e.g. interactive.agent.als.policy=greedy
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) set: Vec<String>,

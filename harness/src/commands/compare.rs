@@ -41,7 +41,7 @@ pub(super) fn run(args: &cli::Compare) -> Result<End, Failure> {
     }
     let store = args.out.as_deref().map(|dir| Store::open(dir, args.fresh)).transpose()?;
     let progress = if args.quiet { Progress::silent() } else { Progress::stderr() };
-    let host = Host { threads: args.threads.into(), cancel: interrupt::flag(), progress };
+    let host = Host { threads: args.threads.count.into(), cancel: interrupt::flag(), progress };
     let comparison = compare(&experiment, store.as_ref(), &host)?;
     let summary = Summary::new(&experiment, &comparison);
     // Shown first: a disk that is full by now must not hide what was found; nor does a lost reader prevent the files.

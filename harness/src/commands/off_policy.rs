@@ -2,6 +2,7 @@
 
 use super::{print, print_json};
 use crate::cli;
+use crate::compare::base_run;
 use crate::experiment::{Agent, Experiment, Overrides};
 use crate::failure::{End, Failure};
 use crate::interrupt;
@@ -10,11 +11,10 @@ use crate::panics;
 use crate::progress::{Progress, printable};
 use crate::report::new_table;
 use comfy_table::{Cell, CellAlignment};
+use evenhand_core::Error;
 use evenhand_core::metrics::off_policy::Estimate;
-use evenhand_core::{Error, Run};
 use serde_json::{Value as Json, json};
 use std::fmt::Write;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
@@ -27,9 +27,8 @@ pub(super) fn run(args: &cli::OffPolicy) -> Result<End, Failure> {
     };
     let logs = off_policy::read(&args.log).map_err(Failure::of_data)?;
     let options = Options { train_share: args.train, draws: args.draws as usize, clip: args.clip };
-    let base = Run::new(0).with_threads(args.threads.into()).map_err(|e| Failure::Usage(format!("--threads: {e}")))?;
     let cancel = interrupt::flag();
-    let base = base.with_dense(Arc::new(evenhand_kernels::Cpu)).with_cancel(cancel.clone());
+    let base = base_run(args.threads.count.into(), &cancel)?;
     let progress = if args.quiet { Progress::silent() } else { Progress::stderr() };
     progress.begin(logs.len() * part.agents.len());
     let mut found = Vec::new();

@@ -101,14 +101,22 @@ impl Cell {
     }
 }
 
+/// The run of everything that plugins do, without a seed: so many threads, the backend for dense products, a cancel flag.
+///
+/// # Errors
+/// [`Failure::Usage`] where the system refuses to start the threads.
+pub(crate) fn base_run(threads: usize, cancel: &Arc<AtomicBool>) -> Result<Run, Failure> {
+    let run = Run::new(0).with_threads(threads).map_err(|e| Failure::Usage(format!("--threads: {e}")))?;
+    Ok(run.with_dense(Arc::new(evenhand_kernels::Cpu)).with_cancel(cancel.clone()))
+}
+
 /// Runs `experiment`. With a store, finished cells are found there and each new one is kept at once.
 ///
 /// # Errors
 /// [`Failure::Data`] where there is no data to compare on, [`Failure::Experiment`] for slates longer than the catalogue, [`Failure::Write`] where results can not be kept. A plugin
 /// that fails is no error: its cell has [`CellEnd::Failed`].
 pub fn compare(experiment: &Experiment, store: Option<&Store>, host: &Host) -> Result<Comparison, Failure> {
-    let base = Run::new(0).with_threads(host.threads).map_err(|e| Failure::Usage(format!("--threads: {e}")))?;
-    let base = base.with_dense(Arc::new(evenhand_kernels::Cpu)).with_cancel(host.cancel.clone());
+    let base = base_run(host.threads, &host.cancel)?;
     let runner = Runner { store, host, base };
     let seeds = &experiment.seeds;
     let mut warnings = experiment.warnings.clone();

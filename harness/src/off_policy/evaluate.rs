@@ -6,6 +6,7 @@
 
 use super::evidence::{Evidence, Period};
 use super::{Action, Log};
+use crate::protocol::check_fitted;
 use evenhand_core::metrics::off_policy::{self as estimators, Estimate, Overlap};
 use evenhand_core::{Error, Feedback, History, Model, Observation, Output, Policy, Recommender, Registry};
 use evenhand_core::{Result, Run, Training, World};
@@ -186,14 +187,9 @@ fn fitted(log: &Log, periods: &Periods, recommender: &dyn Recommender, run: &Run
     let mut history = History::new(recommender.joins_repeats());
     history.add(&Feedback { users, items, rows })?;
     let (ratings, repeats) = history.ratings()?;
-    let mut train = Training::new(&ratings);
-    train.repeats = repeats.as_ref();
+    let train = Training::new(&ratings).with_repeats(repeats.as_ref());
     let model = run.install(|| recommender.fit(&train, run))?;
-    if (model.users(), model.items()) != (users, items) {
-        let text = |(users, items): (usize, usize)| format!("{users} users and {items} items");
-        let got = text((model.users(), model.items()));
-        return Err(Error::shape("the fitted model", text((users, items)), got));
-    }
+    check_fitted(model.as_ref(), &ratings)?;
     Ok(model)
 }
 

@@ -13,6 +13,7 @@ mod rating;
 mod scores;
 
 use crate::off_policy::Action;
+use evenhand_core::{Error, Groups, Interactions, Model};
 use serde::{Deserialize, Serialize};
 
 /// What one cell was measured to do, and how long that took.
@@ -84,8 +85,21 @@ pub fn metric_name(metric: &str, k: Option<usize>) -> String {
     k.map_or_else(|| metric.to_string(), |k| format!("{metric}@{k}"))
 }
 
+/// Whether a model is of the users and items that it was fitted to.
+///
+/// # Errors
+/// [`Error::Shape`] where it is not.
+pub(crate) fn check_fitted(model: &dyn Model, ratings: &Interactions) -> Result<(), Error> {
+    let (expected, got) = ((ratings.users(), ratings.items()), (model.users(), model.items()));
+    if expected == got {
+        return Ok(());
+    }
+    let text = |(users, items): (usize, usize)| format!("{users} users and {items} items");
+    Err(Error::shape("the fitted model", text(expected), text(got)))
+}
+
 /// Groups as reports name them, with their members: `gender=F`.
-fn named_groups(groupings: &[evenhand_core::Groups]) -> impl Iterator<Item = (String, &[u32])> {
+fn named_groups(groupings: &[Groups]) -> impl Iterator<Item = (String, &[u32])> {
     groupings.iter().flat_map(|groups| {
         groups.labels().iter().enumerate().map(|(g, label)| (format!("{}={label}", groups.name()), groups.members(g)))
     })

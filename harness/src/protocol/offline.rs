@@ -27,10 +27,10 @@
 //! The metrics are the harness's own. A plugin sees the training rows, never the test rows: a fitted model is asked for
 //! the ratings of test pairs only once its lists are made.
 
-use super::{Measured, Seconds, rating, scores};
+use super::{Measured, Seconds, check_fitted, rating, scores};
 use crate::experiment::Eval;
 use crate::split::Fold;
-use evenhand_core::{Dataset, Error, Model, Output, Recommender, Result, Run, Training};
+use evenhand_core::{Dataset, Output, Recommender, Result, Run, Training};
 use std::time::Instant;
 
 /// What the protocol is called in results.
@@ -39,14 +39,15 @@ pub const NAME: &str = "offline";
 /// Fits `recipe` on the training rows of `fold` and measures it on the test rows.
 ///
 /// # Errors
-/// Those of the plugin; [`Error::Shape`] for a model of another shape than the data; [`Error::Diverged`] for scores that
-/// are not finite; [`Error::Cancelled`].
+/// Those of the plugin; [`Shape`](evenhand_core::Error::Shape) for a model of another shape than the data;
+/// [`Diverged`](evenhand_core::Error::Diverged) for scores that are not finite;
+/// [`Cancelled`](evenhand_core::Error::Cancelled).
 pub fn measure(recipe: &dyn Recommender, data: &Dataset, fold: &Fold, eval: &Eval, run: &Run) -> Result<Measured> {
     let start = Instant::now();
     let model = run.install(|| recipe.fit(&Training::of(data, &fold.train), run))?;
     let fit = start.elapsed().as_secs_f64();
     run.check()?;
-    check_shape(model.as_ref(), fold)?;
+    check_fitted(model.as_ref(), &fold.train)?;
     let start = Instant::now();
     // Ranked first: a model that is asked for test pairs learns which pairs they are.
     let ranked = scores::figures(model.as_ref(), data, fold, eval, run)?;
@@ -62,20 +63,10 @@ pub fn measure(recipe: &dyn Recommender, data: &Dataset, fold: &Fold, eval: &Eva
     Ok(Measured { figures, seconds, ..Measured::default() })
 }
 
-fn check_shape(model: &dyn Model, fold: &Fold) -> Result<()> {
-    let expected = (fold.train.users(), fold.train.items());
-    let got = (model.users(), model.items());
-    if expected == got {
-        return Ok(());
-    }
-    let text = |(users, items): (usize, usize)| format!("{users} users and {items} items");
-    Err(Error::shape("the fitted model", text(expected), text(got)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use evenhand_core::{Interactions, Rows, Scale};
+    use evenhand_core::{Interactions, Model, Rows, Scale};
     use nalgebra::DMatrix;
     use serde::Serialize;
     use std::collections::HashSet;

@@ -2,6 +2,7 @@
 
 use crate::experiment::{self, Cold, Learning};
 use crate::off_policy::Action;
+use crate::protocol::check_fitted;
 use evenhand_core::{
     Error, Feedback, Groups, History, Interactions, Model, Output, Propensities, Repeats, Requests, Result, Rows, Run,
     Slates, Stage, Training, World,
@@ -78,11 +79,7 @@ impl<'a> Learner<'a> {
             Some(earlier) if self.agent.learning == Learning::WarmStart => recipe.refit(train, earlier.as_ref(), &run),
             _ => recipe.fit(train, &run),
         })?;
-        let (expected, got) = ((ratings.users(), ratings.items()), (model.users(), model.items()));
-        if expected != got {
-            let text = |(users, items): (usize, usize)| format!("{users} users and {items} items");
-            return Err(Error::shape("the fitted model", text(expected), text(got)));
-        }
+        check_fitted(model.as_ref(), ratings)?;
         Ok(model)
     }
 
