@@ -3,6 +3,7 @@
 //! Factors are stored k x n, one entity per column. A backend never holds users x items numbers.
 //! [`Reference`] defines the results; fast backends live in their own crate.
 
+use crate::metrics::{NonFinite, Position};
 use crate::{Compressed, Error, Result};
 use nalgebra::DMatrix;
 
@@ -32,6 +33,68 @@ pub trait Dense: Send + Sync + std::fmt::Debug {
         seen: Option<&Compressed>,
         k: usize,
     ) -> Result<TopK>;
+
+    /// Where the held-out items of some users stand among all items that are neither partners of the user in `seen` nor
+    /// in `held_out`: one position for each partner of `rows[0]` in `held_out`, in its order, then those of `rows[1]`, ...
+    /// It makes no difference whether `seen` holds a held-out item too. No list is sorted and no row of scores is kept.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] as above, also for a held-out item that does not exist, and one that a user has twice;
+    /// [`Error::Diverged`] for a score that counts and is not finite.
+    fn ranks(
+        &self,
+        users: &DMatrix<f32>,
+        rows: &[u32],
+        items: &DMatrix<f32>,
+        seen: Option<&Compressed>,
+        held_out: &Compressed,
+    ) -> Result<Vec<Position>>;
+}
+
+/// Checks what every backend has to check before [`Dense::ranks`].
+///
+/// # Errors
+/// [`Error::Shape`] as [`check_shapes`]; also where `held_out` has too few users, an item that does not exist, or one twice.
+pub fn check_held_out(
+    users: &DMatrix<f32>,
+    rows: &[u32],
+    items: &DMatrix<f32>,
+    seen: Option<&Compressed>,
+    held_out: &Compressed,
+) -> Result<()> {
+    check_shapes(users, rows, items, seen)?;
+    check_shapes(users, rows, items, Some(held_out))?;
+    for &row in rows {
+        check_distinct(held_out.partners(row as usize), items.ncols())?;
+    }
+    Ok(())
+}
+
+/// Whether the held-out items of a user are different ones, ascending, and exist.
+pub(crate) fn check_distinct(held_out: &[u32], items: usize) -> Result<()> {
+    if let Some(twice) = held_out.windows(2).find(|pair| pair[0] >= pair[1]) {
+        return Err(Error::shape("held-out items of a user", "each once", format!("item {} again", twice[1])));
+    }
+    match held_out.last() {
+        Some(&item) if item as usize >= items => Err(Error::shape("held-out item", format!("below {items}"), item)),
+        _ => Ok(()),
+    }
+}
+
+/// Adds the position of every item of `held_out` by the scores of all items for one user; duplicates in `seen` do no harm.
+///
+/// # Errors
+/// [`Error::Diverged`] for a score that counts and is not finite.
+pub fn add_positions(scores: &[f32], seen: &[u32], held_out: &[u32], to: &mut Vec<Position>) -> Result<()> {
+    // Duplicates stand side by side.
+    let mut excluded: Vec<u32> = [seen, held_out].concat();
+    excluded.sort_unstable();
+    excluded.dedup();
+    for &item in held_out {
+        let diverged = |e: NonFinite| Error::Diverged { what: format!("score of item {}", e.item), step: None };
+        to.push(Position::count(scores, item, &excluded).map_err(diverged)?);
+    }
+    Ok(())
 }
 
 /// Checks what every backend has to check.
@@ -267,6 +330,25 @@ impl Dense for Reference {
             out.set(0, &mut best);
         }
         Ok(top)
+    }
+
+    fn ranks(
+        &self,
+        users: &DMatrix<f32>,
+        rows: &[u32],
+        items: &DMatrix<f32>,
+        seen: Option<&Compressed>,
+        held_out: &Compressed,
+    ) -> Result<Vec<Position>> {
+        check_held_out(users, rows, items, seen, held_out)?;
+        let mut scores = DMatrix::zeros(0, 0);
+        let mut positions = Vec::new();
+        for &row in rows {
+            self.scores(users, &[row], items, &mut scores)?;
+            let seen = seen.map_or(&[][..], |s| s.partners(row as usize));
+            add_positions(scores.as_slice(), seen, held_out.partners(row as usize), &mut positions)?;
+        }
+        Ok(positions)
     }
 }
 

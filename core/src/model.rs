@@ -1,6 +1,7 @@
 //! Fitted state: what every model can do, and the factors that most of them share.
 
-use crate::dense::{Best, TopK, TopKRows, offer_unseen};
+use crate::dense::{Best, TopK, TopKRows, add_positions, check_distinct, offer_unseen};
+use crate::metrics::Position;
 use crate::{Error, Interactions, Result, Run};
 use nalgebra::DMatrix;
 use rayon::prelude::*;
@@ -121,6 +122,24 @@ pub trait Model: erased_serde::Serialize + Any + Send + Sync {
         top_k_by(self.items(), users, seen, k, run, |users, out| self.score(users, out, run))
     }
 
+    /// Where the held-out items of some users stand among all items that the user has neither in `seen` nor in `held_out`:
+    /// one position for each row of `users[0]` in `held_out`, by ascending item, then those of `users[1]`, ...
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for a user out of range, `seen` or `held_out` of another shape, or an item that `held_out` has twice
+    /// for one user; [`Error::Diverged`] for a score that counts and is not finite.
+    fn ranks(
+        &self,
+        users: &[u32],
+        seen: Option<&Interactions>,
+        held_out: &Interactions,
+        run: &Run,
+    ) -> Result<Vec<Position>> {
+        check_seen(self.users(), self.items(), users, seen)?;
+        check_seen(self.users(), self.items(), users, Some(held_out))?;
+        ranks_by(self.items(), users, seen, held_out, run, |users, out| self.score(users, out, run))
+    }
+
     /// The factors, if scores are products of user and item factors.
     fn factors(&self) -> Option<&Factors> {
         None
@@ -196,6 +215,33 @@ pub fn top_k_by(
     // In the order of the users, however the batches were scheduled.
     done.into_iter().collect::<Result<()>>()?;
     Ok(top)
+}
+
+/// Positions of the held-out items by the scores that `score` writes, items x batch, for a batch of users.
+fn ranks_by(
+    items: usize,
+    users: &[u32],
+    seen: Option<&Interactions>,
+    held_out: &Interactions,
+    run: &Run,
+    score: impl Fn(&[u32], &mut DMatrix<f32>) -> Result<()> + Sync,
+) -> Result<Vec<Position>> {
+    const BATCH: usize = 64;
+    let count = |users: &[u32]| {
+        let mut scores = DMatrix::zeros(0, 0);
+        let mut positions = Vec::new();
+        score(users, &mut scores)?;
+        for (b, &user) in users.iter().enumerate() {
+            let seen = seen.map_or(&[][..], |s| s.by_user().partners(user as usize));
+            let held_out = held_out.by_user().partners(user as usize);
+            check_distinct(held_out, items)?;
+            add_positions(scores.column(b).as_slice(), seen, held_out, &mut positions)?;
+        }
+        Ok(positions)
+    };
+    let done: Vec<Result<Vec<Position>>> = run.install(|| users.par_chunks(BATCH).map(count).collect());
+    // In the order of the users, however the batches were scheduled.
+    Ok(done.into_iter().collect::<Result<Vec<_>>>()?.concat())
 }
 
 /// Whether `users` and `seen` fit a model of that many users and items.
@@ -311,6 +357,19 @@ impl Model for Factors {
         check_seen(self.users(), self.items(), users, seen)?;
         let seen = seen.map(Interactions::by_user);
         run.install(|| run.dense().top_k(&self.users, users, &self.items, seen, k))
+    }
+
+    fn ranks(
+        &self,
+        users: &[u32],
+        seen: Option<&Interactions>,
+        held_out: &Interactions,
+        run: &Run,
+    ) -> Result<Vec<Position>> {
+        check_seen(self.users(), self.items(), users, seen)?;
+        check_seen(self.users(), self.items(), users, Some(held_out))?;
+        let (seen, held_out) = (seen.map(Interactions::by_user), held_out.by_user());
+        run.install(|| run.dense().ranks(&self.users, users, &self.items, seen, held_out))
     }
 
     fn factors(&self) -> Option<&Factors> {

@@ -2,7 +2,8 @@
 
 use crate::select::{Select, Workspace};
 use crate::tile::{Largest, USERS, pack_items, pack_users, panel_items, scores};
-use evenhand_core::dense::{Best, Dense, TopKRows, check_shapes, offer_unseen};
+use evenhand_core::dense::{Best, Dense, Reference, TopKRows, check_shapes, offer_unseen};
+use evenhand_core::metrics::Position;
 use evenhand_core::{Compressed, Result, TopK};
 use nalgebra::DMatrix;
 use pulp::{Arch, Simd, WithSimd};
@@ -71,6 +72,17 @@ impl Dense for Cpu {
         // Of several failures the first one counts, however the blocks were scheduled.
         done.collect::<Vec<_>>().into_iter().collect::<Result<()>>()?;
         Ok(top)
+    }
+
+    fn ranks(
+        &self,
+        users: &DMatrix<f32>,
+        rows: &[u32],
+        items: &DMatrix<f32>,
+        seen: Option<&Compressed>,
+        held_out: &Compressed,
+    ) -> Result<Vec<Position>> {
+        Reference.ranks(users, rows, items, seen, held_out)
     }
 }
 

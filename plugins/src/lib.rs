@@ -23,6 +23,7 @@ pub mod equal_experience;
 pub mod greedy;
 pub mod item_group;
 pub mod mf;
+pub mod pairwise;
 pub mod popularity;
 pub mod precision;
 pub mod random;
