@@ -106,4 +106,10 @@ pub trait Recommender: Recipe {
     fn joins_repeats(&self) -> bool {
         false
     }
+
+    /// The same training without what is claimed to help, for protocols that ask whether it helped: the same number of
+    /// plain epochs beside adversarial ones, say. `None` where nothing is claimed, or where these parameters leave it out.
+    fn control(&self) -> Option<Box<dyn Recommender>> {
+        None
+    }
 }
