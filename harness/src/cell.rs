@@ -2,8 +2,8 @@
 //! run, stored and resumed.
 
 use crate::compare::Place;
-use crate::experiment::{Interactive, Offline, Options};
-use crate::protocol::{Curve, Figure, Seconds, interactive, offline};
+use crate::experiment::{Eval, Interactive, Offline, Options};
+use crate::protocol::{Attacked, Curve, Figure, Seconds, interactive, offline};
 use evenhand_core::{Dataset, Groups, Interactions};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
@@ -26,6 +26,9 @@ pub struct Outcome {
     /// The numbers of every period, of agents.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub curves: Vec<Curve>,
+    /// The numbers of full rankings, clean and under every attack, of recommenders that were attacked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attacks: Vec<Attacked>,
     /// Wall-clock times of every period in seconds, of agents; no part of the result.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub times: Vec<Curve>,
@@ -53,10 +56,11 @@ pub fn build() -> Option<&'static str> {
 }
 
 /// All that decides the result of a recommender: the setting and fold of `place` on the data of that digest. Threads, device
-/// and labels do not.
+/// and labels do not, nor whether the metrics of every user are kept.
 pub fn of_recommender(part: &Offline, data: &str, place: Place) -> Json {
     let setting = &part.settings[place.setting];
-    json!({
+    let Eval { k, relevant, users: _ } = &part.eval;
+    let mut identity = json!({
         "version": RESULT_VERSION,
         "protocol": offline::NAME,
         "recommender": setting.recommender,
@@ -65,10 +69,15 @@ pub fn of_recommender(part: &Offline, data: &str, place: Place) -> Json {
         "data": data,
         "split": part.split,
         "validation": part.validation,
-        "eval": part.eval,
+        "eval": { "k": k, "relevant": relevant },
         "seed": place.seed,
         "fold": place.fold,
-    })
+    });
+    // Only where there are attacks: cells that were kept before there could be any stay valid.
+    if let Some(attack) = &part.attack {
+        identity["attack"] = json!(attack);
+    }
+    identity
 }
 
 /// All that decides the result of an agent. Whether its actions are logged does not.

@@ -20,7 +20,7 @@
 //!
 //! From reading to result: [`experiment`] (what to compare) and [`load`] (on what), [`split`] (train and test),
 //! [`compare()`] (run every [`cell`]), [`protocol`] (measure one), [`store`] (keep it), [`report`] (show it). Logs of what
-//! agents showed are kept and evaluated by [`off_policy`].
+//! agents showed are kept and evaluated by [`off_policy`]; metrics of single users are kept by [`per_user`].
 
 use evenhand_plugins as _;
 
@@ -30,6 +30,7 @@ pub mod compare;
 pub mod experiment;
 pub mod load;
 pub mod off_policy;
+pub mod per_user;
 pub mod protocol;
 pub mod report;
 pub mod split;

@@ -4,17 +4,21 @@
 //! DIR/experiment.effective.toml   the experiment as it was run, command-line changes included
 //! DIR/cells/KEY.json              one finished cell each; a later run finds it by its key
 //! DIR/cells/KEY.actions.csv       its actions, of agents that were asked to log them
+//! DIR/cells/KEY.users.csv         the ranking metrics of every user, where they are asked for; see `per_user`
 //! DIR/results.csv                 all numbers, one per row
 //! DIR/timings.csv                 how long each cell took; apart: equal seeds give equal results.csv byte for byte
 //! DIR/periods.csv                 all numbers of agents, a row for each seed and period, with times
 //! DIR/curves.csv                  mean and band over seeds of every number of agents and every period
 //! DIR/actions.csv                 all of these; see `off_policy`
+//! DIR/users.csv                   all metrics of every user
 //! DIR/summary.json                means and deviations, failures, what was compared
 //! ```
 
 use crate::cell::Outcome;
 use crate::failure::Failure;
 use crate::off_policy::{self, Action};
+use crate::per_user::{self, PerUser};
+use evenhand_core::Ids;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -88,10 +92,7 @@ impl Store {
     pub(crate) fn keep_actions(&self, key: &str, agent: &str, seed: u64, actions: &[Action]) -> Result<(), Failure> {
         let path = self.actions_path(key);
         if actions.is_empty() {
-            return match fs::remove_file(&path) {
-                Err(source) if source.kind() != io::ErrorKind::NotFound => Err(Failure::Write { path, source }),
-                _ => Ok(()),
-            };
+            return remove(path);
         }
         write_whole_with(&path, |file| {
             let mut log = off_policy::Writer::new(file)?;
@@ -130,6 +131,55 @@ impl Store {
         unreadable.map_or(written, Err)
     }
 
+    /// Whether the metrics of every user are there and can be read.
+    pub(crate) fn has_users(&self, key: &str) -> bool {
+        per_user::read(&self.users_path(key), |_, _| Ok(())).is_ok()
+    }
+
+    /// Keeps the metrics of every user of a cell. Where they are not asked for, those of an earlier run go.
+    ///
+    /// # Errors
+    /// [`Failure::Write`].
+    pub(crate) fn keep_users(&self, key: &str, users: Option<&[PerUser]>) -> Result<(), Failure> {
+        let path = self.users_path(key);
+        match users {
+            Some(users) => write_whole_with(&path, |file| per_user::write(users, file)),
+            None => remove(path),
+        }
+    }
+
+    /// Writes the metrics of every user of the cells with those keys to one table, a line in memory at a time; with each
+    /// key the label, seed and fold of the cell. `ids` are the names of the users. Cells without any are left out.
+    ///
+    /// # Errors
+    /// [`Failure::Write`]; [`Failure::Data`] for kept metrics that can not be read.
+    pub(crate) fn write_users<'a>(
+        &self,
+        name: &str,
+        cells: impl Iterator<Item = (&'a str, [String; 3])>,
+        ids: &Ids,
+    ) -> Result<(), Failure> {
+        let mut unreadable = None;
+        let written = write_whole_with(&self.dir.join(name), |file| {
+            let mut all = per_user::Joined::new(file, ids)?;
+            for (key, of_cell) in cells {
+                let path = self.users_path(key);
+                if path.exists() {
+                    per_user::read(&path, |user, line| all.line(&of_cell, user, line)).map_err(|error| {
+                        unreadable = Some(Failure::Data(error));
+                        io::Error::from(io::ErrorKind::InvalidData)
+                    })?;
+                }
+            }
+            all.finish()
+        });
+        unreadable.map_or(written, Err)
+    }
+
+    fn users_path(&self, key: &str) -> PathBuf {
+        self.dir.join("cells").join(format!("{key}.users.csv"))
+    }
+
     fn actions_path(&self, key: &str) -> PathBuf {
         self.dir.join("cells").join(format!("{key}.actions.csv"))
     }
@@ -149,6 +199,14 @@ impl Store {
 
     fn path(&self, key: &str) -> PathBuf {
         self.dir.join("cells").join(format!("{key}.json"))
+    }
+}
+
+/// Removes a file, if it is there.
+fn remove(path: PathBuf) -> Result<(), Failure> {
+    match fs::remove_file(&path) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(Failure::Write { path, source }),
+        _ => Ok(()),
     }
 }
 
@@ -195,6 +253,7 @@ mod tests {
             cell: serde_json::json!({ "seed": 1 }),
             figures: vec![figure],
             curves: vec![Curve { metric: "mean-regret".into(), group: None, values: vec![None, Some(0.1)] }],
+            attacks: Vec::new(),
             times: Vec::new(),
             seconds,
             build: Some("b".into()),

@@ -2,7 +2,7 @@
 
 use super::{json_text, print};
 use crate::cli;
-use crate::compare::{Comparison, Host, compare};
+use crate::compare::{Comparison, Host, Place, compare};
 use crate::experiment::{Experiment, Overrides};
 use crate::failure::{End, Failure};
 use crate::interrupt;
@@ -21,6 +21,8 @@ const EFFECTIVE: &str = "experiment.effective.toml";
 const RESULTS: &str = "results.csv";
 /// All actions of agents.
 const ACTIONS: &str = "actions.csv";
+/// The ranking metrics of every user.
+const USERS: &str = "users.csv";
 
 pub(super) fn run(args: &cli::Compare) -> Result<End, Failure> {
     let start = Instant::now();
@@ -38,6 +40,9 @@ pub(super) fn run(args: &cli::Compare) -> Result<End, Failure> {
     }
     if args.out.is_none() && experiment.interactive.as_ref().is_some_and(|part| part.options.log) {
         return Err(Failure::Usage("`interactive.log` without a folder for the log; add --out DIR".into()));
+    }
+    if args.out.is_none() && experiment.offline.as_ref().is_some_and(|part| part.eval.users) {
+        return Err(Failure::Usage("`eval.users` without a folder for their metrics; add --out DIR".into()));
     }
     let store = args.out.as_deref().map(|dir| Store::open(dir, args.fresh)).transpose()?;
     let progress = if args.quiet { Progress::silent() } else { Progress::stderr() };
@@ -96,6 +101,17 @@ fn write(
         });
         store.write_actions(ACTIONS, outcomes)?;
         names.push(ACTIONS);
+    }
+    if let Some((part, compared)) = experiment.offline.as_ref().zip(comparison.offline.as_ref())
+        && let Some(ids) = &compared.user_ids
+    {
+        let outcomes = compared.cells.iter().filter_map(|cell| {
+            let Place { setting, seed, fold } = cell.place;
+            let of_cell = [part.settings[setting].label.clone(), seed.to_string(), fold.to_string()];
+            Some((cell.outcome()?.key.as_str(), of_cell))
+        });
+        store.write_users(USERS, outcomes, ids)?;
+        names.push(USERS);
     }
     store.write("summary.json", json_text(summary).as_bytes())?;
     names.push("summary.json");

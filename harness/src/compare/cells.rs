@@ -40,13 +40,14 @@ impl Runner<'_> {
         let reason = match panics::caught(|| measure(&run)) {
             Ok(Ok(measured)) => {
                 progress.finish(name, &format!("{:.2} s", measured.seconds.fit + measured.seconds.evaluate), false);
-                let Measured { figures, curves, times, actions, seconds } = measured;
+                let Measured { figures, curves, times, actions, attacks, users, seconds } = measured;
                 let build = self.store.and_then(|_| cell::build()).map(str::to_string);
                 let key = cell::key(&identity);
-                let outcome = Outcome { key, cell: identity, figures, curves, times, seconds, build };
+                let outcome = Outcome { key, cell: identity, figures, curves, attacks, times, seconds, build };
                 if let Some(store) = self.store {
                     // First: a finished cell has all that belongs to it.
                     store.keep_actions(&outcome.key, label, seed, &actions)?;
+                    store.keep_users(&outcome.key, users.as_deref())?;
                     store.keep(&outcome)?;
                 }
                 return Ok(CellEnd::Done(outcome));
@@ -68,17 +69,18 @@ pub(super) struct Cells {
 }
 
 impl Cells {
-    /// The cells at `places`; those are found that an earlier run has finished, with `actions` those that have a log too.
+    /// The cells at `places`; those are found that an earlier run has finished, and of whose key the store has all that
+    /// `whole` asks for.
     pub(super) fn begin(
         places: Vec<Place>,
-        actions: bool,
+        whole: impl Fn(&Store, &str) -> bool,
         runner: &Runner<'_>,
         identity: impl Fn(Place) -> Json,
     ) -> Self {
         let finished = |&place: &Place| {
             let store = runner.store?;
             let outcome = store.finished(&cell::key(&identity(place)))?;
-            (!actions || store.has_actions(&outcome.key)).then_some((place, CellEnd::Found(outcome)))
+            whole(store, &outcome.key).then_some((place, CellEnd::Found(outcome)))
         };
         let ends = places.iter().filter_map(finished).collect();
         Self { places, ends }

@@ -7,6 +7,7 @@ use crate::experiment::Interactive;
 use crate::failure::Failure;
 use crate::panics;
 use crate::protocol::interactive;
+use crate::store::Store;
 
 /// What came out of comparing agents in a world that answers.
 #[derive(Debug)]
@@ -33,7 +34,8 @@ impl<'a> Work<'a> {
     pub(super) fn begin(part: &'a Interactive, seeds: &'a [u64], runner: &'a Runner<'a>) -> Result<Self, Failure> {
         let of_agent = |setting| seeds.iter().map(move |&seed| Place { setting, seed, fold: 0 });
         let places = (0..part.agents.len()).flat_map(of_agent).collect();
-        let cells = Cells::begin(places, part.options.log, runner, |place| cell::of_agent(part, place));
+        let whole = |store: &Store, key: &str| !part.options.log || store.has_actions(key);
+        let cells = Cells::begin(places, whole, runner, |place| cell::of_agent(part, place));
         let work = Self { runner, part, seeds, cells };
         work.announce();
         if work.missing() > 0 {

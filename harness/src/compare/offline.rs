@@ -10,7 +10,8 @@ use crate::load::{self, Description};
 use crate::panics;
 use crate::protocol::offline;
 use crate::split::{Division, Fold};
-use evenhand_core::{Dataset, Error, Run, Streams};
+use crate::store::Store;
+use evenhand_core::{Dataset, Error, Ids, Run, Streams};
 use std::borrow::Cow;
 
 /// What came out of comparing recommenders on held-out rows.
@@ -24,6 +25,8 @@ pub struct OfflineCells {
     pub protected: [Option<String>; 2],
     /// Test rows of the first division.
     pub test_rows: usize,
+    /// Names of the users, where their metrics are kept.
+    pub user_ids: Option<Ids>,
     /// Every cell, by setting, seed and fold.
     pub cells: Vec<Cell>,
     /// Whether some cells were not run.
@@ -59,7 +62,8 @@ impl<'a> Work<'a> {
         let first = shared.divide(seeds[0])?;
         let test_rows = first.fold(0).map_err(Failure::of_data)?.test.len();
         let places = places(part, seeds, first.count()).collect();
-        let cells = Cells::begin(places, false, runner, |place| cell::of_recommender(part, &shared.digest, place));
+        let whole = |store: &Store, key: &str| !part.eval.users || store.has_users(key);
+        let cells = Cells::begin(places, whole, runner, |place| cell::of_recommender(part, &shared.digest, place));
         let description = load::describe(&shared.data);
         let work = Self { runner, shared, seeds, cells, first: Some(first), description, test_rows };
         work.announce();
@@ -99,7 +103,7 @@ impl<'a> Work<'a> {
                     let name = format!("{}  seed {seed}{label}", setting.label);
                     let identity = cell::of_recommender(part, digest, place);
                     let end = self.runner.run(&setting.label, &name, seed, identity, |run| {
-                        offline::measure(setting.recipe.as_ref(), data, &fold, &part.eval, &run.child("fit"))
+                        offline::measure(setting.recipe.as_ref(), data, &fold, &part.eval, part.attack.as_ref(), run)
                     })?;
                     self.cells.set(place, end);
                 }
@@ -110,12 +114,14 @@ impl<'a> Work<'a> {
             let text = "no test row is relevant to its user, so there are no ranking metrics; see `eval.relevant`";
             warnings.push(format!("{text} (values above {} are liked)", data.scale.like_above));
         }
+        warnings.extend(without_factors(part, &done.cells));
         let protected = data.protected();
         Ok(OfflineCells {
             data: self.description,
             digest: digest.clone(),
             protected: [protected.users, protected.items].map(|groups| groups.map(|g| g.name().to_string())),
             test_rows: self.test_rows,
+            user_ids: part.eval.users.then(|| data.user_ids.clone()),
             cells: done.cells,
             cut_short: done.cut_short,
         })
@@ -164,6 +170,16 @@ impl<'a> Shared<'a> {
         let Some(share) = self.part.validation else { return Ok(fold) };
         fold.with_validation(&self.part.split, share, &Streams::new(seed)).map(Cow::Owned).map_err(Failure::of_data)
     }
+}
+
+/// A warning for each setting whose models could not be attacked.
+fn without_factors(part: &Offline, cells: &[Cell]) -> Vec<String> {
+    let spared = |n: &usize| {
+        let mut outcomes = cells.iter().filter(|c| c.place.setting == *n).filter_map(Cell::outcome);
+        part.attack.is_some() && outcomes.any(|outcome| outcome.attacks.is_empty())
+    };
+    let settings = (0..part.settings.len()).filter(spared).map(|n| &part.settings[n].label);
+    settings.map(|label| format!("`{label}` has no factors, so there are no figures of an attack on it")).collect()
 }
 
 /// All cells by setting, seed, fold.

@@ -18,6 +18,13 @@
 //! [eval]
 //! k = [10, 20]                      # list lengths; the table shows the first one
 //! relevant = "liked"                # test values strictly above the data's threshold; or "all" test rows
+//! users = true                      # keep the ranking metrics of every user; by default they are not kept
+//!
+//! [attack]                          # perturb the factors of fitted models; without this table none are
+//! direction = ["gradient", "random"]      # one or several; by default both
+//! eps = [0.5, 1.0]                  # one or several, from 0; by default 0.5
+//! relative = false                  # eps in lengths of the row itself
+//! draws = 5                         # draws of negatives and of random directions that are averaged
 //!
 //! [[run]]
 //! recommender = "als"
@@ -48,10 +55,12 @@
 //! is a list itself takes an array of arrays as an axis. The parameters of a nested plugin may be axes too, and `none`
 //! leaves out what may be left out: `fairness = ["none", { plugin = "value", rated_items = [true, false] }]`. The order
 //! is that of the file, the first axis slowest. Two settings with the same effective parameters are one; a warning says
-//! so. Two settings with the same label are an error.
+//! so. Two settings with the same label are an error. With `[attack]`, a setting whose recommender has a control is
+//! followed by it, unless it is there already; its label is that of the setting and `, control`.
 //!
 //! An unknown key, a wrong name or value is an error with its place and the nearest key or name that exists.
 
+mod attack;
 mod choose;
 mod document;
 mod grid;
@@ -63,6 +72,8 @@ mod seeds;
 #[cfg(test)]
 mod tests;
 
+pub use attack::Attacks;
+pub(crate) use attack::direction_name;
 pub use choose::{By, Choose, Within};
 pub use interactive::{Agent, Cold, Interactive, Learning, Options};
 pub use offline::{Eval, Offline, Relevant, Setting, Source};
@@ -139,9 +150,9 @@ impl Experiment {
                 }
             }
         }
-        let warnings = reader.warnings;
         let paths = std::mem::take(&mut offline.paths);
-        let offline = offline.finish(&document)?;
+        let offline = offline.finish(&reader)?;
+        let warnings = reader.warnings;
         if offline.is_none() && interactive.is_none() {
             return Err(document.error(0..0, "no `[[run]]` and no `[interactive]`: nothing to compare"));
         }

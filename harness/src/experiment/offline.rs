@@ -1,7 +1,8 @@
 //! The offline part of an experiment: which recommenders are compared on which data.
 
+use super::attack::{self, Attacks};
 use super::choose::{self, Choose, Places};
-use super::document::{self, Document};
+use super::document;
 use super::reader::Reader;
 use crate::failure::Failure;
 use crate::load::{self, Grouping};
@@ -23,7 +24,9 @@ pub struct Offline {
     pub validation: Option<f64>,
     /// What is measured.
     pub eval: Eval,
-    /// What is compared, in order.
+    /// How the factors of fitted models are perturbed, if they are.
+    pub attack: Option<Attacks>,
+    /// What is compared, in order; with attacks, controls behind the settings that they belong to.
     pub settings: Vec<Setting>,
     /// How settings are chosen, if they are.
     pub choose: Option<Choose>,
@@ -59,11 +62,13 @@ pub struct Eval {
     pub k: Vec<usize>,
     /// Which test rows are relevant to their user.
     pub relevant: Relevant,
+    /// Whether the ranking metrics of every user are kept, for tests of significance.
+    pub users: bool,
 }
 
 impl Default for Eval {
     fn default() -> Self {
-        Self { k: vec![10], relevant: Relevant::Liked }
+        Self { k: vec![10], relevant: Relevant::Liked, users: false }
     }
 }
 
@@ -99,6 +104,15 @@ pub struct Setting {
     pub origins: Vec<String>,
     /// The recommender itself.
     pub recipe: Box<dyn Recommender>,
+    /// Label of the setting that is its control, where attacks are asked for and it has one.
+    pub control: Option<String>,
+}
+
+impl Setting {
+    /// Whether two settings are the same but for their labels.
+    pub fn same(&self, other: &Self) -> bool {
+        self.recommender == other.recommender && self.params == other.params
+    }
 }
 
 /// The keys of the offline part, as far as they have been read.
@@ -108,6 +122,7 @@ pub(super) struct Parts<'a, 't> {
     split: Option<Split>,
     validation: Option<f64>,
     eval: Option<Eval>,
+    attack: Option<(Attacks, Range<usize>)>,
     settings: Option<Vec<Setting>>,
     choose: Option<(Choose, Places<'a, 't>)>,
     /// Where the last of its keys stands, if there is any.
@@ -118,7 +133,7 @@ pub(super) struct Parts<'a, 't> {
 
 impl<'a, 't> Parts<'a, 't> {
     /// The keys of an experiment that belong to this part.
-    pub(super) const KEYS: [&'static str; 5] = ["data", "split", "eval", "run", "choose"];
+    pub(super) const KEYS: [&'static str; 6] = ["data", "split", "eval", "attack", "run", "choose"];
 
     /// Reads one of [`Self::KEYS`].
     pub(super) fn read(
@@ -143,6 +158,7 @@ impl<'a, 't> Parts<'a, 't> {
                 self.split = Some(split);
             }
             "eval" => self.eval = Some(reader.document.read(reader.table(value, "eval")?, span, "eval", &[])?),
+            "attack" => self.attack = Some((attack::read(reader, value)?, span)),
             "run" => self.settings = Some(reader.settings(value)?),
             _ => self.choose = Some(choose::read(reader, value)?),
         }
@@ -150,21 +166,26 @@ impl<'a, 't> Parts<'a, 't> {
     }
 
     /// The whole part, where there is any of it.
-    pub(super) fn finish(self, document: &Document<'t>) -> Result<Option<Offline>, Failure> {
+    pub(super) fn finish(self, reader: &Reader<'a, 't>) -> Result<Option<Offline>, Failure> {
         let Some(begun) = self.begun else { return Ok(None) };
         // What the command line has begun alone, such as data for an experiment of agents, is told as its fault.
-        let place = if document.is_change(&begun) { begun } else { 0..0 };
-        let missing = |what: &str| document.error(place.clone(), format!("no {what}"));
+        let place = if reader.document.is_change(&begun) { begun } else { 0..0 };
+        let missing = |what: &str| reader.document.error(place.clone(), format!("no {what}"));
         let settings = self.settings.ok_or_else(|| missing("`[[run]]`: nothing to compare"))?;
         let data = self.data.ok_or_else(|| missing("`[data]`: nothing to compare on"))?;
         if let Some((choose, places)) = &self.choose {
             choose.check(places, &settings, self.validation)?;
         }
+        let (attack, settings) = match self.attack {
+            Some((attacks, place)) => (Some(attacks), attack::with_controls(reader, settings, &place)?),
+            None => (None, settings),
+        };
         Ok(Some(Offline {
             data,
             split: self.split.unwrap_or_default(),
             eval: self.eval.unwrap_or_default(),
             validation: self.validation,
+            attack,
             settings,
             choose: self.choose.map(|(choose, _)| choose),
         }))

@@ -149,8 +149,7 @@ impl<'t> Reader<'_, 't> {
 
     pub(super) fn settings(&mut self, value: document::Value<'t>) -> Result<Vec<Setting>, Failure> {
         let read = |reader: &Self, table, label: Option<&str>, span| reader.run(table, label, span, "run", &[]);
-        let same = |a: &Setting, b: &Setting| a.recommender == b.recommender && a.params == b.params;
-        self.listed(value, "run", read, |s| &s.label, same)
+        self.listed(value, "run", read, |s| &s.label, Setting::same)
     }
 
     /// What the tables of a list stand for, each of them for some entries. Twins are left out with a warning; two entries
@@ -239,11 +238,16 @@ impl<'t> Reader<'_, 't> {
                 None => (recipe.name(), &point.shown),
             };
             let label = std::iter::once(head).chain(tail.iter().map(String::as_str)).collect::<Vec<_>>().join(" ");
-            let params = parameters(recipe.as_ref());
-            let origins = origins(self.catalog, kind, recipe.name(), &params);
-            Ok(Setting { recommender: recipe.name(), label, params, origins, recipe })
+            Ok(self.setting(recipe, label))
         });
         settings.collect()
+    }
+
+    /// A recommender under a label, without a control.
+    pub(super) fn setting(&self, recipe: Box<dyn Recommender>, label: String) -> Setting {
+        let params = parameters(recipe.as_ref());
+        let origins = origins(self.catalog, <dyn Recommender as Kinded>::KIND, recipe.name(), &params);
+        Setting { recommender: recipe.name(), label, params, origins, recipe, control: None }
     }
 }
 

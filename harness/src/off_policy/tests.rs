@@ -166,7 +166,14 @@ fn a_log_of_agents_tells_what_others_earn_in_their_world() {
     ] {
         let (recipe, seed) = (recommender(), 11);
         let agent = Agent {
-            setting: Setting { recommender: "als", label: "als".into(), params: json!({}), origins: vec![], recipe },
+            setting: Setting {
+                recommender: "als",
+                label: "als".into(),
+                params: json!({}),
+                origins: vec![],
+                recipe,
+                control: None,
+            },
             policy: policy(&logged).into(),
             policy_params: json!({}),
             learning: Learning::Refit,

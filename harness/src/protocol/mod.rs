@@ -3,8 +3,10 @@
 //! | protocol | question |
 //! | --- | --- |
 //! | [`offline`] | how well are held-out rows predicted and ranked, for whom, and what gets shown |
+//! | [`attack`] | what does a ranking lose when the factors behind it are perturbed |
 //! | [`interactive`] | what does an agent lose while it learns from what its own choices return |
 
+pub mod attack;
 mod fairness;
 pub mod interactive;
 pub mod offline;
@@ -13,6 +15,7 @@ mod rating;
 mod scores;
 
 use crate::off_policy::Action;
+use crate::per_user::PerUser;
 use evenhand_core::{Error, Groups, Interactions, Model};
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +30,10 @@ pub struct Measured {
     pub times: Vec<Curve>,
     /// Every action, of agents that were asked to log them.
     pub actions: Vec<Action>,
+    /// What full rankings came to, clean and under every attack, of recommenders that were attacked.
+    pub attacks: Vec<Attacked>,
+    /// The ranking metrics of every user, of recommenders that were asked to keep them.
+    pub users: Option<Vec<PerUser>>,
     /// Wall-clock times; no part of the result.
     pub seconds: Seconds,
 }
@@ -77,12 +84,30 @@ impl Figure {
     }
 }
 
+/// What full rankings came to under one attack, or under none.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Attacked {
+    /// Name of the attack, e.g. `gradient eps=0.5`, or [`attack::CLEAN`].
+    pub attack: String,
+    /// The numbers.
+    pub figures: Vec<Figure>,
+}
+
 /// The root mean squared error on validation rows.
 pub const VALIDATION_RMSE: &str = "validation-rmse";
 
 /// `ndcg@10`, or `rmse` where there is no list length.
 pub fn metric_name(metric: &str, k: Option<usize>) -> String {
     k.map_or_else(|| metric.to_string(), |k| format!("{metric}@{k}"))
+}
+
+/// Mean and sample standard deviation; the latter needs two values.
+pub(crate) fn mean_and_sd(values: &[f64]) -> (f64, Option<f64>) {
+    let n = values.len() as f64;
+    let mean = values.iter().sum::<f64>() / n;
+    let squares: f64 = values.iter().map(|v| (v - mean) * (v - mean)).sum();
+    (mean, (values.len() > 1).then(|| (squares / (n - 1.0)).sqrt()))
 }
 
 /// Whether a model is of the users and items that it was fitted to.
@@ -103,4 +128,15 @@ fn named_groups(groupings: &[Groups]) -> impl Iterator<Item = (String, &[u32])> 
     groupings.iter().flat_map(|groups| {
         groups.labels().iter().enumerate().map(|(g, label)| (format!("{}={label}", groups.name()), groups.members(g)))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mean_and_deviation_by_hand() {
+        assert_eq!(mean_and_sd(&[1.0, 2.0, 3.0]), (2.0, Some(1.0)));
+        assert_eq!(mean_and_sd(&[5.0]), (5.0, None));
+    }
 }

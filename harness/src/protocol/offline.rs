@@ -27,8 +27,8 @@
 //! The metrics are the harness's own. A plugin sees the training rows, never the test rows: a fitted model is asked for
 //! the ratings of test pairs only once its lists are made.
 
-use super::{Measured, Seconds, check_fitted, rating, scores};
-use crate::experiment::Eval;
+use super::{Measured, Seconds, attack, check_fitted, ranking, rating, scores};
+use crate::experiment::{Attacks, Eval};
 use crate::split::Fold;
 use evenhand_core::{Dataset, Output, Recommender, Result, Run, Training};
 use std::time::Instant;
@@ -36,21 +36,33 @@ use std::time::Instant;
 /// What the protocol is called in results.
 pub const NAME: &str = "offline";
 
-/// Fits `recipe` on the training rows of `fold` and measures it on the test rows.
+/// Fits `recipe` on the training rows of `fold` and measures it on the test rows; then again under `attacks`, if there are
+/// any and the model has factors: see [`attack`]. `run` is that of the cell: fitting draws from its child `fit`, attacks
+/// from `attack`.
 ///
 /// # Errors
 /// Those of the plugin; [`Shape`](evenhand_core::Error::Shape) for a model of another shape than the data;
 /// [`Diverged`](evenhand_core::Error::Diverged) for scores that are not finite;
 /// [`Cancelled`](evenhand_core::Error::Cancelled).
-pub fn measure(recipe: &dyn Recommender, data: &Dataset, fold: &Fold, eval: &Eval, run: &Run) -> Result<Measured> {
+pub fn measure(
+    recipe: &dyn Recommender,
+    data: &Dataset,
+    fold: &Fold,
+    eval: &Eval,
+    attacks: Option<&Attacks>,
+    run: &Run,
+) -> Result<Measured> {
     let start = Instant::now();
+    let cell = run;
+    let run = &cell.child("fit");
     let model = run.install(|| recipe.fit(&Training::of(data, &fold.train), run))?;
     let fit = start.elapsed().as_secs_f64();
     run.check()?;
     check_fitted(model.as_ref(), &fold.train)?;
     let start = Instant::now();
     // Ranked first: a model that is asked for test pairs learns which pairs they are.
-    let ranked = scores::figures(model.as_ref(), data, fold, eval, run)?;
+    let tested = ranking::tested(fold, eval.relevant, data.scale);
+    let (ranked, mut users) = scores::measure(model.as_ref(), data, fold, &tested, eval, run)?;
     let mut figures = Vec::new();
     if model.output() == Output::Rating {
         figures.extend(rating::figures(model.as_ref(), data, &fold.test, run)?);
@@ -59,8 +71,16 @@ pub fn measure(recipe: &dyn Recommender, data: &Dataset, fold: &Fold, eval: &Eva
         }
     }
     figures.extend(ranked);
+    let mut attacked = Vec::new();
+    if let (Some(attacks), Some(factors)) = (attacks, model.factors()) {
+        let (found, of_users) = attack::measure(factors, data, fold, &tested, (eval, attacks), &cell.child("attack"))?;
+        attacked = found;
+        if let Some(users) = &mut users {
+            users.extend(of_users);
+        }
+    }
     let seconds = Seconds { fit, evaluate: start.elapsed().as_secs_f64() };
-    Ok(Measured { figures, seconds, ..Measured::default() })
+    Ok(Measured { figures, attacks: attacked, users, seconds, ..Measured::default() })
 }
 
 #[cfg(test)]
@@ -143,8 +163,9 @@ mod tests {
         };
         let fold = Fold { label: String::new(), train: rows(0), test: rows(7), validation: None };
         let data = Dataset::new("x", fold.train.clone(), Scale::FIVE_STARS);
-        let figures =
-            |remember| measure(&Peeks { remember }, &data, &fold, &Eval::default(), &Run::new(0)).unwrap().figures;
+        let figures = |remember| {
+            measure(&Peeks { remember }, &data, &fold, &Eval::default(), None, &Run::new(0)).unwrap().figures
+        };
         let honest = figures(false);
         assert_eq!(figures(true), honest);
         let names: Vec<&str> = honest.iter().map(|f| f.metric.as_str()).collect();

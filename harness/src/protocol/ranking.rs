@@ -2,6 +2,7 @@
 
 use super::{Figure, named_groups};
 use crate::experiment::{Eval, Relevant};
+use crate::per_user::PerUser;
 use crate::split::Fold;
 use evenhand_core::dense::{Best, TopK, offer_unseen};
 use evenhand_core::metrics::{Hits, coverage, gini, mean_auc};
@@ -11,7 +12,21 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Metrics of a list, in the order of their columns.
 const OF_LIST: [&str; 6] = ["ndcg", "hr", "recall", "precision", "mrr", "map"];
 /// Metrics of all scores of a user.
-const OF_SCORES: [&str; 2] = ["auc", "auc-half-ties"];
+pub(super) const OF_SCORES: [&str; 2] = ["auc", "auc-half-ties"];
+
+/// A metric with the length of its list: a column of a table that has a row for each tested user.
+pub(super) type Column = (&'static str, Option<usize>);
+
+/// The columns of the offline protocol.
+pub(super) fn columns(eval: &Eval) -> Vec<Column> {
+    at_every_length(eval, &OF_LIST)
+}
+
+/// Metrics of a list at every length, then those of all scores.
+pub(super) fn at_every_length(eval: &Eval, of_list: &[&'static str]) -> Vec<Column> {
+    let of_lists = eval.k.iter().flat_map(|&k| of_list.iter().map(move |&metric| (metric, Some(k))));
+    of_lists.chain(OF_SCORES.map(|metric| (metric, None))).collect()
+}
 
 /// The figures of all lists: `values` holds a row of metrics for each tested user, `shown` how often each item was shown
 /// at each length.
@@ -22,9 +37,8 @@ pub(super) fn figures(
     values: &[f64],
     shown: &[AtomicU64],
 ) -> Vec<Figure> {
-    let mut figures = Vec::new();
-    let all: Vec<usize> = (0..tested.len()).collect();
-    add_means(&mut figures, None, &all, values, eval);
+    let (columns, slices) = (columns(eval), slices(data, tested));
+    let mut figures = means(&columns, &slices[0], values);
     if tested.is_empty() {
         return figures;
     }
@@ -36,20 +50,32 @@ pub(super) fn figures(
             figures.extend(value.map(|value| Figure { metric: metric.into(), k: Some(k), group: None, value, n }));
         }
     }
-    for (group, members) in named_groups(&data.user_groups) {
-        // Both lists ascend.
-        let rows: Vec<usize> =
-            members.iter().filter_map(|member| tested.binary_search_by_key(member, |t| t.user).ok()).collect();
-        add_means(&mut figures, Some(group), &rows, values, eval);
-    }
+    figures.extend(slices[1..].iter().flat_map(|slice| means(&columns, slice, values)));
     figures
+}
+
+/// Some of the tested users, by their rows.
+pub(super) struct Slice {
+    pub(super) group: Option<String>,
+    rows: Vec<usize>,
+}
+
+/// All tested users, then those of each group.
+pub(super) fn slices(data: &Dataset, tested: &[Tested]) -> Vec<Slice> {
+    // Both lists ascend.
+    let rows_of = |members: &[u32]| -> Vec<usize> {
+        members.iter().filter_map(|member| tested.binary_search_by_key(member, |t| t.user).ok()).collect()
+    };
+    let groups =
+        named_groups(&data.user_groups).map(|(group, members)| Slice { group: Some(group), rows: rows_of(members) });
+    std::iter::once(Slice { group: None, rows: (0..tested.len()).collect() }).chain(groups).collect()
 }
 
 /// A user with the items that should be found.
 pub(super) struct Tested {
     pub(super) user: u32,
     /// Ascending, distinct, at least one, none of them seen.
-    relevant: Vec<u32>,
+    pub(super) relevant: Vec<u32>,
 }
 
 /// The users with a relevant test item.
@@ -114,18 +140,25 @@ impl<'a> Ranker<'a> {
     }
 }
 
-/// Means over some rows of `values`, added in row order.
-fn add_means(figures: &mut Vec<Figure>, group: Option<String>, rows: &[usize], values: &[f64], eval: &Eval) {
-    let of_lists = eval.k.iter().flat_map(|&k| OF_LIST.map(|metric| (metric, Some(k))));
-    let columns: Vec<_> = of_lists.chain(OF_SCORES.map(|metric| (metric, None))).collect();
-    for (column, &(metric, k)) in columns.iter().enumerate() {
-        let present = rows.iter().map(|row| values[row * columns.len() + column]).filter(|v| !v.is_nan());
+/// Means of every column over the rows of `slice`, added in row order; none where no user has a value.
+pub(super) fn means(columns: &[Column], slice: &Slice, values: &[f64]) -> Vec<Figure> {
+    let mean = |(column, &(metric, k)): (usize, &Column)| {
+        let present = slice.rows.iter().map(|row| values[row * columns.len() + column]).filter(|v| !v.is_nan());
         let (sum, n) = present.fold((0.0, 0u64), |(sum, n), value| (sum + value, n + 1));
-        if n > 0 {
-            let (metric, group) = (metric.to_string(), group.clone());
-            figures.push(Figure { metric, k, group, value: sum / n as f64, n });
-        }
-    }
+        let (metric, group) = (metric.to_string(), slice.group.clone());
+        (n > 0).then(|| Figure { metric, k, group, value: sum / n as f64, n })
+    };
+    columns.iter().enumerate().filter_map(mean).collect()
+}
+
+/// The columns of `values` as they are kept, for each the users that have a value.
+pub(super) fn per_user(attack: Option<&str>, columns: &[Column], tested: &[Tested], values: &[f64]) -> Vec<PerUser> {
+    let of_column = |(column, &(metric, k)): (usize, &Column)| {
+        let of_user = |(row, t): (usize, &Tested)| (t.user, values[row * columns.len() + column]);
+        let values = tested.iter().enumerate().map(of_user).filter(|(_, v)| !v.is_nan()).collect();
+        PerUser { attack: attack.map(str::to_string), metric: metric.into(), k, values }
+    };
+    columns.iter().enumerate().map(of_column).collect()
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use super::fairness::Fairness;
 use super::ranking::{self, Ranker};
 use super::{Figure, ranking::Tested};
 use crate::experiment::Eval;
+use crate::per_user::PerUser;
 use crate::split::Fold;
 use evenhand_core::{Dataset, Error, Model, Result, Run};
 use nalgebra::DMatrix;
@@ -20,9 +21,15 @@ const HELD: usize = 16;
 /// Sums held at a time by one thread: 32 MB, unless those of one block are more.
 const SUMS: usize = 1 << 22;
 
-/// Figures of the lists, then those of fairness.
-pub(super) fn figures(model: &dyn Model, data: &Dataset, fold: &Fold, eval: &Eval, run: &Run) -> Result<Vec<Figure>> {
-    let tested = ranking::tested(fold, eval.relevant, data.scale);
+/// Figures of the lists, then those of fairness; and the metrics of every user in `tested`, where they are to be kept.
+pub(super) fn measure(
+    model: &dyn Model,
+    data: &Dataset,
+    fold: &Fold,
+    tested: &[Tested],
+    eval: &Eval,
+    run: &Run,
+) -> Result<(Vec<Figure>, Option<Vec<PerUser>>)> {
     let items = data.ratings.items();
     let mut fairness = Fairness::new(data, eval, model.output());
     let users: Vec<u32> = if fairness.of_ratings() {
@@ -32,7 +39,7 @@ pub(super) fn figures(model: &dyn Model, data: &Dataset, fold: &Fold, eval: &Eva
     };
     // Whole numbers: the order of counting makes no difference.
     let shown: Vec<AtomicU64> = (0..eval.k.len() * items).map(|_| AtomicU64::new(0)).collect();
-    let pass = Pass { model, fold, eval, tested: &tested, none: fairness.clone(), shown: &shown, run };
+    let pass = Pass { model, fold, eval, tested, none: fairness.clone(), shown: &shown, run };
     let mut values = Vec::new();
     let blocks: Vec<&[u32]> = users.chunks((SCORES / items.max(1)).clamp(1, 64)).collect();
     let held = (SUMS / fairness.sums().max(1)).clamp(1, HELD);
@@ -46,9 +53,17 @@ pub(super) fn figures(model: &dyn Model, data: &Dataset, fold: &Fold, eval: &Eva
             fairness.merge(&part.fairness);
         }
     }
-    let mut figures = ranking::figures(data, eval, &tested, &values, &shown);
+    let mut figures = ranking::figures(data, eval, tested, &values, &shown);
     figures.extend(fairness.figures(eval, &fold.train));
-    Ok(figures)
+    let users = eval.users.then(|| ranking::per_user(None, &ranking::columns(eval), tested, &values));
+    Ok((figures, users))
+}
+
+/// The figures alone.
+#[cfg(test)]
+pub(super) fn figures(model: &dyn Model, data: &Dataset, fold: &Fold, eval: &Eval, run: &Run) -> Result<Vec<Figure>> {
+    let tested = ranking::tested(fold, eval.relevant, data.scale);
+    measure(model, data, fold, &tested, eval, run).map(|(figures, _)| figures)
 }
 
 /// What all blocks have in common.

@@ -113,6 +113,7 @@ mod tests {
                 fit_seconds: None,
                 pareto: false,
                 figures: figures.into_iter().filter_map(|(metric, value)| Some(figure(metric, value?))).collect(),
+                attacks: Vec::new(),
             }
         };
         settings.iter().zip(of).map(summary).collect()

@@ -46,15 +46,8 @@ pub(super) fn metric_table(
     let names = columns.iter().map(|(name, c)| format!("{name} {}", arrow(c.sign)));
     let mut table = vec![std::iter::once("recommender".to_string()).chain(names).map(Cell::new).collect::<Vec<_>>()];
     let best: Vec<Option<f64>> = columns.iter().map(|(name, c)| best(settings, name, c.sign)).collect();
-    // Means over fewer cells than the others have are marked.
-    let expected = summary.cells / summary.settings.len().max(1);
     for setting in settings {
-        let part = if (1..expected).contains(&setting.cells) {
-            format!(" ({} of {expected})", setting.cells)
-        } else {
-            String::new()
-        };
-        let mut row = vec![Cell::new(format!("{}{part}", setting.label))];
+        let mut row = vec![Cell::new(row_label(summary, setting))];
         for ((name, column), best) in columns.iter().zip(&best) {
             let text = |f: &MeanFigure| {
                 let value = if column.spread { plus_minus(f) } else { format!("{:.4}", f.mean) };
@@ -65,6 +58,14 @@ pub(super) fn metric_table(
         table.push(row);
     }
     table
+}
+
+/// What a row of a setting begins with: means over fewer cells than the others have are marked.
+pub(super) fn row_label(summary: &OfflineSummary, setting: &SettingSummary) -> String {
+    let expected = summary.cells / summary.settings.len().max(1);
+    let fewer = (1..expected).contains(&setting.cells);
+    let fewer = if fewer { format!(" ({} of {expected})", setting.cells) } else { String::new() };
+    format!("{}{fewer}", setting.label)
 }
 
 /// The best mean of a column; none where there is nothing to be better than.
@@ -78,7 +79,8 @@ fn mark(mean: f64, best: Option<f64>) -> &'static str {
     if Some(mean) == best { "*" } else { " " }
 }
 
-fn plus_minus(figure: &MeanFigure) -> String {
+/// Mean and standard deviation.
+pub(super) fn plus_minus(figure: &MeanFigure) -> String {
     // The zero before the point is left out, or the table would be wider than most terminals.
     let sd = figure.sd.map_or_else(String::new, |sd| format!(" ±{}", format!("{sd:.4}").trim_start_matches('0')));
     format!("{:.4}{sd}", figure.mean)

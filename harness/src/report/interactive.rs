@@ -1,14 +1,14 @@
 //! Agents in a world that answers: their summary, and the table for a terminal.
 
 use super::columns::{Rows, number};
-use super::summary::{MeanFigure, Summary, mean_and_sd, means, of_setting};
+use super::summary::{MeanFigure, Summary, means, of_setting};
 use super::table::{fitted, left_out, seeds};
 use crate::cell::Outcome;
 use crate::compare::Cell;
 use crate::experiment::{Agent, Cold, Interactive, Learning, Options};
 use crate::progress::printable;
-use crate::protocol::Curve;
 use crate::protocol::interactive::{CUMULATIVE, NAME, REGRET};
+use crate::protocol::{Curve, mean_and_sd};
 use comfy_table::Cell as TableCell;
 use serde::Serialize;
 use serde_json::Value as Json;

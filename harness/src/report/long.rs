@@ -6,17 +6,20 @@ use crate::compare::{Cell, CellEnd, Comparison};
 use crate::experiment::{Experiment, Setting};
 use crate::protocol::{interactive, offline};
 
-/// `results.csv`: every number of every finished cell, in the order of the experiment. Equal seeds give equal bytes.
+/// `results.csv`: every number of every finished cell, in the order of the experiment. Equal seeds give equal bytes. The
+/// column `attack` is empty but for full rankings: see [`crate::protocol::attack`].
 pub fn results_csv(experiment: &Experiment, comparison: &Comparison) -> Vec<u8> {
-    let mut table = Table::new(&[&HEAD[..], &["metric", "k", "group", "value", "n"]].concat());
+    let mut table = Table::new(&[&HEAD[..], &["metric", "k", "group", "attack", "value", "n"]].concat());
     for (head, cell) in cells(experiment, comparison) {
         let Some(outcome) = cell.outcome() else { continue };
-        for figure in &outcome.figures {
+        let attacked = outcome.attacks.iter().flat_map(|a| a.figures.iter().map(|figure| (a.attack.as_str(), figure)));
+        for (attack, figure) in outcome.figures.iter().map(|figure| ("", figure)).chain(attacked) {
             let k = figure.k.map_or_else(String::new, |k| k.to_string());
             let tail = [
                 figure.metric.clone(),
                 k,
                 figure.group.clone().unwrap_or_default(),
+                attack.into(),
                 figure.value.to_string(),
                 figure.n.to_string(),
             ];

@@ -1,5 +1,6 @@
 //! Reports of a comparison: a terminal table, one long table of all numbers, a summary as JSON.
 
+mod attack;
 mod choice;
 mod columns;
 mod fairness;
@@ -10,6 +11,7 @@ mod periods;
 mod summary;
 mod table;
 
+pub use attack::{AttackSummary, ControlSummary};
 pub use choice::{Choice, Chosen};
 pub use interactive::{AgentSummary, Band, InteractiveSummary, MeanCurve};
 pub use long::{results_csv, timings_csv};

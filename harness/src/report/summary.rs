@@ -1,13 +1,14 @@
 //! The summary: means and standard deviations over seeds and folds, what failed, what was compared.
 
+use super::attack::{AttackSummary, ControlSummary, attacks, controls};
 use super::choice::{Choice, choose};
 use super::front::front;
 use super::interactive::InteractiveSummary;
 use crate::cell::Outcome;
 use crate::compare::{Cell, CellEnd, Comparison, OfflineCells};
-use crate::experiment::{Eval, Experiment, Offline, Setting};
+use crate::experiment::{Attacks, Eval, Experiment, Offline, Setting};
 use crate::load::Description;
-use crate::protocol::{Figure, interactive, metric_name, offline};
+use crate::protocol::{Figure, interactive, mean_and_sd, metric_name, offline};
 use crate::split::Split;
 use serde::Serialize;
 use serde_json::Value as Json;
@@ -61,10 +62,16 @@ pub struct OfflineSummary {
     pub validation: Option<f64>,
     /// What was measured.
     pub eval: Eval,
+    /// How fitted models were attacked, if they were.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attack: Option<Attacks>,
     /// Cells of recommenders.
     pub cells: usize,
     /// Every setting, in the order of the experiment.
     pub settings: Vec<SettingSummary>,
+    /// The settings that have a control against it, under every attack.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub controls: Vec<ControlSummary>,
     /// What was chosen, where the experiment says how.
     pub choice: Option<Choice>,
 }
@@ -88,6 +95,9 @@ pub struct SettingSummary {
     pub pareto: bool,
     /// Means of all numbers.
     pub figures: Vec<MeanFigure>,
+    /// Means of the numbers of full rankings, clean and under every attack, of what was attacked.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub attacks: Vec<AttackSummary>,
 }
 
 impl SettingSummary {
@@ -188,9 +198,11 @@ impl OfflineSummary {
             split: part.split.clone(),
             validation: part.validation,
             eval: part.eval.clone(),
+            attack: part.attack.clone(),
             cells: compared.cells.len(),
             choice: part.choose.as_ref().map(|rule| choose(rule, &part.settings, &settings)),
             settings,
+            controls: controls(part, &compared.cells),
         }
     }
 }
@@ -232,6 +244,7 @@ fn setting(setting: &Setting, outcomes: &[&Outcome]) -> SettingSummary {
         fit_seconds: (!seconds.is_empty()).then(|| mean_and_sd(&seconds).0),
         pareto: false,
         figures: means(outcomes),
+        attacks: attacks(&outcomes.iter().map(|o| o.attacks.as_slice()).collect::<Vec<_>>()),
     }
 }
 
@@ -248,7 +261,8 @@ pub(super) fn means(outcomes: &[&Outcome]) -> Vec<MeanFigure> {
     joined(&outcomes.iter().map(|o| o.figures.as_slice()).collect::<Vec<_>>())
 }
 
-fn joined(cells: &[&[Figure]]) -> Vec<MeanFigure> {
+/// The same, of figures.
+pub(super) fn joined(cells: &[&[Figure]]) -> Vec<MeanFigure> {
     type Values = Vec<(f64, u64)>;
     let mut order: Vec<&Figure> = Vec::new();
     let mut values: HashMap<(&str, Option<usize>, Option<&str>), Values> = HashMap::new();
@@ -269,23 +283,9 @@ fn joined(cells: &[&[Figure]]) -> Vec<MeanFigure> {
     order.into_iter().map(join).collect()
 }
 
-/// Mean and sample standard deviation; the latter needs two values.
-pub(super) fn mean_and_sd(values: &[f64]) -> (f64, Option<f64>) {
-    let n = values.len() as f64;
-    let mean = values.iter().sum::<f64>() / n;
-    let squares: f64 = values.iter().map(|v| (v - mean) * (v - mean)).sum();
-    (mean, (values.len() > 1).then(|| (squares / (n - 1.0)).sqrt()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn mean_and_deviation_by_hand() {
-        assert_eq!(mean_and_sd(&[1.0, 2.0, 3.0]), (2.0, Some(1.0)));
-        assert_eq!(mean_and_sd(&[5.0]), (5.0, None));
-    }
 
     #[test]
     fn figures_are_joined_by_metric_length_and_group() {

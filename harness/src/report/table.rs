@@ -2,8 +2,8 @@
 
 use super::columns::{Column, Rows, all, column, metric_table, number, present};
 use super::fairness::{choice_table, choice_words, fairness_table, fairness_words};
-use super::interactive;
 use super::summary::{FailedCell, MeanFigure, OfflineSummary, SettingSummary, Summary};
+use super::{attack, interactive};
 use crate::progress::printable;
 use crate::protocol::{metric_name, offline};
 use comfy_table::presets::UTF8_FULL_CONDENSED;
@@ -98,6 +98,9 @@ fn of_recommenders(part: &OfflineSummary, summary: &Summary, width: Option<u16>,
         let (table, dropped) = fitted(table, width);
         let [above, below] = fairness_words(part);
         let _ = write!(out, "\n{above}\n{table}\n{below}\n{}", left_out(&dropped));
+    }
+    if let Some(text) = attack::text(part, summary, width) {
+        let _ = write!(out, "\n{text}");
     }
     if let Some(choice) = &part.choice {
         let (table, without) = choice_table(part, choice);

@@ -159,7 +159,7 @@ impl Tally {
                 other => figure(other, last, self.last.shown),
             }
         }
-        Measured { figures, curves: self.curves, times: self.times.into(), seconds, actions: Vec::new() }
+        Measured { figures, curves: self.curves, times: self.times.into(), seconds, ..Measured::default() }
     }
 }
 

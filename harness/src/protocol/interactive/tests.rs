@@ -15,7 +15,14 @@ fn agent(recommender: &str, params: Json, policy: &str, policy_params: Json) -> 
     let online = recipe.online();
     let params = parameters(recipe.as_ref());
     Agent {
-        setting: Setting { recommender: recipe.name(), label: recommender.into(), params, origins: vec![], recipe },
+        setting: Setting {
+            recommender: recipe.name(),
+            label: recommender.into(),
+            params,
+            origins: vec![],
+            recipe,
+            control: None,
+        },
         policy_params: parameters(policy.as_ref()),
         policy: policy.into(),
         learning: if online { Learning::Online } else { Learning::Refit },

@@ -36,7 +36,7 @@ fn world(seed: u64) -> (Factors, Dataset, Fold) {
 }
 
 fn eval(relevant: Relevant) -> Eval {
-    Eval { k: vec![5, 1, 60], relevant }
+    Eval { k: vec![5, 1, 60], relevant, users: false }
 }
 
 /// Every metric of every user by definition, then the mean over `members`.
