@@ -34,7 +34,8 @@ fn protocol(c: &mut Criterion, size: Size, data: &Dataset, fold: &Fold) {
     for k in [vec![10], vec![10, 100]] {
         let id = format!("{size}/d={RANK}/k={k:?}");
         let eval = Eval { k, ..Eval::default() };
-        let evaluate = || offline::measure(&als, data, fold, &eval, None, &run).expect("scores are finite").seconds.evaluate;
+        let evaluate =
+            || offline::measure(&als, data, fold, &eval, None, &run).expect("scores are finite").seconds.evaluate;
         group.bench_function(BenchmarkId::new("evaluate", id), |b| {
             b.iter_custom(|count| Duration::from_secs_f64((0..count).map(|_| evaluate()).sum()));
         });

@@ -136,3 +136,6 @@ pub(super) fn with_controls(
         .flat_map(|((setting, name), control)| std::iter::once(Setting { control: name, ..setting }).chain(control))
         .collect())
 }
+
+#[cfg(test)]
+mod tests;

@@ -162,4 +162,4 @@ pub(super) fn per_user(attack: Option<&str>, columns: &[Column], tested: &[Teste
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

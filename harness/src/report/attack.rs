@@ -108,8 +108,9 @@ pub(super) fn text(part: &OfflineSummary, summary: &Summary, width: Option<u16>)
     }
     let mut out = String::new();
     let draws = attack.draws;
+    let deviation = if part.cells > part.settings.len() { ", mean ± standard deviation" } else { "" };
     let spread = if draws > 1 { format!(", in brackets over {draws} draws") } else { String::new() };
-    let _ = writeln!(out, "perturbed factors, full ranking: {}, mean ± standard deviation{spread}", seeds(summary));
+    let _ = writeln!(out, "perturbed factors, full ranking: {}{deviation}{spread}", seeds(summary));
     let (table, dropped) = fitted(attacked(part, &columns), width);
     let unit = if attack.relative { "in lengths of the row itself" } else { "absolute" };
     let _ = writeln!(
@@ -215,3 +216,6 @@ fn difference(attack: &AttackSummary, name: &str) -> String {
     let error = figure.sd.map(|sd| format!(" ±{}", short(sd / (figure.cells as f64).sqrt())));
     format!("{:+.4}{}", figure.mean + 0.0, error.unwrap_or_default())
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,7 +10,7 @@ const USERS: usize = 150;
 const ITEMS: usize = 40;
 
 /// Few distinct scores, so that ties are common; duplicates; test rows that repeat training rows; users without any.
-fn world(seed: u64) -> (Factors, Dataset, Fold) {
+pub(in super::super) fn world(seed: u64) -> (Factors, Dataset, Fold) {
     let mut rng = Streams::new(seed).rng(0);
     let mut draw = |n: usize| {
         let mut rows = Rows::default();
