@@ -257,7 +257,7 @@ fn gaussian_tail<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
 ///
 /// `x = n ln 2 + r` with whole n, and a polynomial for `e^r` (S. Moshier, Cephes, `expf`).
 #[inline(always)]
-fn exp<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+pub(crate) fn exp<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     // Adding 1.5 * 2^23 rounds to a whole number and leaves it in the low bits.
     let magic = simd.splat_f32s(12_582_912.0);
     let x = simd.max_f32s(x, simd.splat_f32s(-87.0));

@@ -14,10 +14,12 @@ mod split;
 mod urn;
 
 pub mod als;
+pub mod apr;
 pub mod autoencoder;
 pub mod bayesian_linear;
 pub mod beyond_parity;
 pub mod biased_ratings;
+pub mod bpr;
 pub mod epsilon_greedy;
 pub mod equal_experience;
 pub mod greedy;

@@ -24,6 +24,9 @@ mod tiles;
 pub use descent::{descend, gradient};
 pub use objective::{Objective, Terms};
 
+pub(crate) use objective::Evaluator;
+pub(crate) use parameters::Parameters;
+
 use crate::cells::Smooth;
 use crate::early_stop::{HeldOut, Patience};
 use crate::fairness_term::doubt_threshold;

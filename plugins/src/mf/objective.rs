@@ -47,7 +47,7 @@ pub struct Terms {
 }
 
 /// An [`Objective`] with the buffers to compute its gradient again and again.
-pub(super) struct Evaluator<'a, T> {
+pub(crate) struct Evaluator<'a, T> {
     objective: Objective<'a>,
     rows: Rows<'a, T>,
     form: Form<'a, T>,
@@ -68,7 +68,7 @@ impl<'a, T: Smooth> Evaluator<'a, T> {
     /// # Errors
     /// Those of the fairness loss about its data; [`Error::Unusable`] without training rows, or where a loss that needs
     /// all predictions at once needs more memory than there is.
-    pub(super) fn new(objective: Objective<'a>, at: &Parameters<T>, run: &Run) -> Result<Self> {
+    pub(crate) fn new(objective: Objective<'a>, at: &Parameters<T>, run: &Run) -> Result<Self> {
         if objective.train.is_empty() {
             return Err(Error::Unusable("there are no training rows".into()));
         }
@@ -106,7 +106,7 @@ impl<'a, T: Smooth> Evaluator<'a, T> {
     }
 
     /// The terms of the objective at `at`; `gradient` becomes its derivative.
-    pub(super) fn evaluate(&mut self, at: &Parameters<T>, gradient: &mut Parameters<T>, run: &Run) -> Result<Terms> {
+    pub(crate) fn evaluate(&mut self, at: &Parameters<T>, gradient: &mut Parameters<T>, run: &Run) -> Result<Terms> {
         let Objective { train, squash, accuracy, fairness, .. } = self.objective;
         gradient.users.fill(T::ZERO);
         gradient.items.fill(T::ZERO);

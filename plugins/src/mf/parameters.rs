@@ -5,19 +5,19 @@ use nalgebra::DMatrix;
 
 /// Factors of all users and items, or a gradient of the same shape.
 #[derive(Clone, Debug)]
-pub(super) struct Parameters<T> {
-    pub(super) rank: usize,
+pub(crate) struct Parameters<T> {
+    pub(crate) rank: usize,
     /// Length of a row: the rank, padded with zeros.
-    pub(super) width: usize,
+    pub(crate) width: usize,
     /// Rows of the users.
-    pub(super) users: Vec<T>,
+    pub(crate) users: Vec<T>,
     /// Rows of the items.
-    pub(super) items: Vec<T>,
+    pub(crate) items: Vec<T>,
 }
 
 impl<T: Real> Parameters<T> {
     /// From factors with one entity per column.
-    pub(super) fn new(users: &DMatrix<f64>, items: &DMatrix<f64>) -> Self {
+    pub(crate) fn new(users: &DMatrix<f64>, items: &DMatrix<f64>) -> Self {
         let (rank, width) = (users.nrows(), padded(users.nrows()));
         let rows = |side: &DMatrix<f64>| {
             let mut rows = vec![T::ZERO; side.ncols() * width];
@@ -29,24 +29,30 @@ impl<T: Real> Parameters<T> {
         Self { rank, width, users: rows(users), items: rows(items) }
     }
 
+    /// Zeros.
+    pub(crate) fn zeroed(rank: usize, users: usize, items: usize) -> Self {
+        let width = padded(rank);
+        Self { rank, width, users: vec![T::ZERO; users * width], items: vec![T::ZERO; items * width] }
+    }
+
     /// Zeros of the same shape.
-    pub(super) fn zeros(&self) -> Self {
+    pub(crate) fn zeros(&self) -> Self {
         let zeros = |rows: &[T]| vec![T::ZERO; rows.len()];
         Self { rank: self.rank, width: self.width, users: zeros(&self.users), items: zeros(&self.items) }
     }
 
     #[inline(always)]
-    pub(super) fn user(&self, user: usize) -> &[T] {
+    pub(crate) fn user(&self, user: usize) -> &[T] {
         &self.users[user * self.width..][..self.width]
     }
 
     #[inline(always)]
-    pub(super) fn item(&self, item: usize) -> &[T] {
+    pub(crate) fn item(&self, item: usize) -> &[T] {
         &self.items[item * self.width..][..self.width]
     }
 
     /// One entity per column, first those of the users.
-    pub(super) fn matrices(&self) -> [DMatrix<f64>; 2] {
+    pub(crate) fn matrices(&self) -> [DMatrix<f64>; 2] {
         [&self.users, &self.items].map(|rows| {
             DMatrix::from_fn(self.rank, rows.len() / self.width, |f, entity| rows[entity * self.width + f].wide())
         })

@@ -1,0 +1,395 @@
+//! Epochs of stochastic gradient descent, one pair after the other, on blocks of users and items that do not meet.
+//!
+//! Users and items are cut into B blocks each, the items at random and anew for every epoch. In round r the pairs of user block b and
+//! item block b + r (modulo B) are learned from, for all b at once: no two of these share a row, so each can run on any thread,
+//! in its own order, and the result is the same. What a like is compared with comes from its own block of items. Over the epochs
+//! that is any other item, for blocks are drawn anew; and a block of users with one of items stays in the cache, which makes
+//! this faster than threads that write to shared rows without a lock.
+//!
+//! Gemulla, Nijkamp, Haas & Sismanis 2011, "Large-scale matrix factorization with distributed stochastic gradient descent" (blocks);
+//! Rendle et al. 2009, "BPR: Bayesian personalized ranking from implicit feedback" (steps).
+
+use super::loss::{Logistic, slope_of};
+use super::pairs::{Pool, Positives};
+use super::tables::Tables;
+use crate::linear::{LANES, Real, dot};
+use evenhand_core::{Result, Rng, Run, Streams};
+use pulp::{Arch, Simd, WithSimd};
+use rand::RngExt;
+use rand::seq::SliceRandom;
+use rand_distr::weighted::WeightedAliasIndex;
+use rayon::prelude::*;
+use std::ops::Range;
+
+/// Bytes of rows that a block of users and one of items may have together: they stay in a second-level cache.
+const CACHE: usize = 256 << 10;
+/// Blocks, at least, where there are items enough: so many threads have work.
+const BLOCKS: usize = 16;
+/// Items of a block, at least: what a like is compared with must not be too few.
+const ITEMS: usize = 128;
+/// Draws of an item that may fail before what is left is listed.
+const TRIES: usize = 64;
+
+/// How a step is made.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rule {
+    /// Step length.
+    pub(super) rate: f64,
+    /// Weight of half the squared factors of a pair.
+    pub(super) l2: f64,
+    /// Weight of the pair's loss and of the squared factors, beside a fairness loss.
+    pub(super) weight: f64,
+    /// Whether margins below -80 count as -80.
+    pub(super) cut: bool,
+    /// What is liked is compared with the hardest of so many items.
+    pub(super) candidates: usize,
+    pub(super) pool: Pool,
+}
+
+/// Users and items in blocks, and the likes in them.
+pub(super) struct Blocks<'a> {
+    positives: &'a Positives,
+    rule: Rule,
+    streams: Streams,
+    /// Users of each block.
+    users: Vec<Range<usize>>,
+    /// Items of a block; the last one may have fewer.
+    block: usize,
+    /// The items of an epoch, block after block.
+    order: Vec<u32>,
+    /// Place of every item in that order.
+    place: Vec<u32>,
+    cells: Vec<Cells>,
+    /// For each block of items, where others are drawn by popularity.
+    popularity: Vec<Option<WeightedAliasIndex<f32>>>,
+    counts: Vec<u32>,
+    epoch: usize,
+}
+
+/// The likes of a block of users by block of items: user and item, counted within their blocks.
+#[derive(Clone, Debug, Default)]
+struct Cells {
+    starts: Vec<usize>,
+    likes: Vec<(u32, u32)>,
+}
+
+impl<'a> Blocks<'a> {
+    /// The number of blocks depends on the data alone.
+    pub(super) fn new<T: Real>(positives: &'a Positives, rule: Rule, at: &Tables<T>, streams: Streams) -> Self {
+        let (users, items) = (positives.offsets().len() - 1, positives.catalogue());
+        let bytes = (users + items) * at.width * size_of::<T>();
+        let blocks = bytes.div_ceil(CACHE).max(BLOCKS).min(items / ITEMS).clamp(1, 1 << 10);
+        let block = items.div_ceil(blocks).max(1);
+        let blocks = items.div_ceil(block).max(1);
+        Self {
+            positives,
+            rule,
+            streams,
+            users: even(positives.offsets(), blocks),
+            block,
+            order: (0..items as u32).collect(),
+            place: vec![0; items],
+            cells: vec![Cells::default(); blocks],
+            popularity: Vec::new(),
+            counts: if rule.pool == Pool::Popularity { positives.counts() } else { Vec::new() },
+            epoch: 0,
+        }
+    }
+
+    /// Rounds of an epoch.
+    pub(super) fn rounds(&self) -> usize {
+        self.cells.len()
+    }
+
+    /// Draws the blocks of an epoch and sorts the likes into them.
+    pub(super) fn begin(&mut self, epoch: usize) {
+        self.epoch = epoch;
+        self.order.sort_unstable();
+        self.order.shuffle(&mut self.streams.child("blocks/items").rng(epoch as u64));
+        for (place, &item) in self.order.iter().enumerate() {
+            self.place[item as usize] = place as u32;
+        }
+        let Self { positives, users, block, place, cells, .. } = self;
+        let blocks = cells.len();
+        cells
+            .par_iter_mut()
+            .zip(&*users)
+            .for_each(|(cells, users)| cells.sort(positives, users, place, *block, blocks));
+        if self.rule.pool == Pool::Popularity {
+            let weights = |items: &[u32]| items.iter().map(|&item| self.counts[item as usize] as f32).collect();
+            // None where nothing in the block is liked.
+            self.popularity = self.order.chunks(self.block).map(|b| WeightedAliasIndex::new(weights(b)).ok()).collect();
+        }
+    }
+
+    /// Learns from some rounds of the epoch.
+    pub(super) fn learn<T: Logistic>(&mut self, at: &mut Tables<T>, rounds: Range<usize>, run: &Run) -> Result<Tally> {
+        let (width, blocks) = (at.width, self.cells.len());
+        let biased = !at.biases.is_empty();
+        // Items stand block by block meanwhile.
+        let mut items = vec![T::ZERO; at.items.len()];
+        items
+            .par_chunks_exact_mut(width)
+            .zip(&self.order)
+            .for_each(|(to, &item)| to.copy_from_slice(at.item(item as usize)));
+        let mut biases: Vec<T> = self.order.iter().map(|&item| at.bias(item as usize)).collect();
+        let mut tally = Tally::default();
+        let streams = self.streams.child("blocks/pairs");
+        for round in rounds {
+            run.check()?;
+            let mut users_left = &mut at.users[..];
+            let mut of_items: Vec<_> =
+                items.chunks_mut(self.block * width).zip(biases.chunks_mut(self.block)).collect();
+            of_items.rotate_left(round);
+            let mut tasks = Vec::with_capacity(blocks);
+            for (b, (items, biases)) in of_items.into_iter().enumerate() {
+                let users;
+                (users, users_left) = users_left.split_at_mut(self.users[b].len() * width);
+                let other = (b + round) % blocks;
+                let likes = &self.cells[b].likes[self.cells[b].starts[other]..self.cells[b].starts[other + 1]];
+                let popularity = self.popularity.get(other).and_then(Option::as_ref);
+                let index = ((self.epoch * blocks + round) * blocks + b) as u64;
+                tasks.push((likes, users, items, biases, popularity, index));
+            }
+            let learn = |room: &mut Room, (likes, users, items, biases, popularity, index)| {
+                let rng = streams.rng(index);
+                let rule = &self.rule;
+                Arch::new().dispatch(Learn { rule, width, biased, likes, users, items, biases, popularity, rng, room })
+            };
+            let tallies: Vec<Tally> = tasks.into_par_iter().map_init(Room::default, learn).collect();
+            tallies.iter().for_each(|t| tally.add(t));
+        }
+        let Self { place, .. } = self;
+        at.items.par_chunks_exact_mut(width).zip(&*place).for_each(|(to, &place)| {
+            to.copy_from_slice(&items[place as usize * width..][..width]);
+        });
+        at.biases.iter_mut().zip(&*place).for_each(|(to, &place)| *to = biases[place as usize]);
+        Ok(tally)
+    }
+}
+
+/// What was seen on the way.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Tally {
+    /// Pairs in the right order before their step.
+    pub(super) in_order: usize,
+    /// Pairs.
+    pub(super) pairs: usize,
+    /// Likes of users who like their whole block of items: there was nothing to compare them with.
+    pub(super) alone: usize,
+}
+
+impl Tally {
+    pub(super) fn add(&mut self, other: &Self) {
+        self.in_order += other.in_order;
+        self.pairs += other.pairs;
+        self.alone += other.alone;
+    }
+}
+
+/// Ranges of users with about as many likes each.
+fn even(offsets: &[usize], blocks: usize) -> Vec<Range<usize>> {
+    let users = offsets.len() - 1;
+    let mut first = 0;
+    (1..=blocks)
+        .map(|b| {
+            let likes = offsets[users] * b / blocks;
+            let end = if b == blocks { users } else { offsets.partition_point(|&o| o < likes).clamp(first, users) };
+            std::mem::replace(&mut first, end)..end
+        })
+        .collect()
+}
+
+impl Cells {
+    fn sort(&mut self, positives: &Positives, users: &Range<usize>, place: &[u32], block: usize, blocks: usize) {
+        self.starts.clear();
+        self.starts.resize(blocks + 1, 0);
+        let all = positives.offsets()[users.start]..positives.offsets()[users.end];
+        let of_block = |item: u32| place[item as usize] as usize / block;
+        for like in all.clone() {
+            self.starts[of_block(positives.like(like).1) + 1] += 1;
+        }
+        for b in 0..blocks {
+            self.starts[b + 1] += self.starts[b];
+        }
+        let mut next = self.starts.clone();
+        self.likes.resize(all.len(), (0, 0));
+        for like in all {
+            let (user, item) = positives.like(like);
+            let b = of_block(item);
+            self.likes[next[b]] = (user - users.start as u32, place[item as usize] - (b * block) as u32);
+            next[b] += 1;
+        }
+    }
+}
+
+/// What a thread needs besides.
+#[derive(Clone, Debug, Default)]
+struct Room {
+    /// For each user of a block a bit for every item of the other: whether it is liked.
+    known: Vec<u64>,
+    order: Vec<(u32, u32)>,
+}
+
+/// The steps of one block of users with one block of items.
+struct Learn<'a, T> {
+    rule: &'a Rule,
+    width: usize,
+    biased: bool,
+    likes: &'a [(u32, u32)],
+    users: &'a mut [T],
+    items: &'a mut [T],
+    biases: &'a mut [T],
+    popularity: Option<&'a WeightedAliasIndex<f32>>,
+    rng: Rng,
+    room: &'a mut Room,
+}
+
+impl<T: Logistic> WithSimd for Learn<'_, T> {
+    type Output = Tally;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> Tally {
+        // The length of a row in the processor's vectors is a constant where it is a usual one.
+        match self.width / LANES {
+            1 => self.learn::<S, 1>(simd),
+            2 => self.learn::<S, 2>(simd),
+            4 => self.learn::<S, 4>(simd),
+            8 => self.learn::<S, 8>(simd),
+            _ => self.learn::<S, 0>(simd),
+        }
+    }
+}
+
+impl<T: Logistic> Learn<'_, T> {
+    /// `W`: length of a row in lanes, or 0 for any.
+    #[inline(always)]
+    fn learn<S: Simd, const W: usize>(self, simd: S) -> Tally {
+        let Self { rule, width, biased, likes, users, items, biases, popularity, mut rng, room } = self;
+        let width = if W > 0 { W * LANES } else { width };
+        let catalogue = biases.len();
+        let words = catalogue.div_ceil(64);
+        let Room { known, order } = room;
+        known.clear();
+        known.resize(users.len() / width * words, 0);
+        for &(user, item) in likes {
+            known[user as usize * words + item as usize / 64] |= 1 << (item % 64);
+        }
+        order.clear();
+        order.extend_from_slice(likes);
+        order.shuffle(&mut rng);
+        let step = T::of(rule.rate * rule.weight);
+        // x (1 - rate l2) + rate z (...)
+        let shrink = T::of(1.0 - rule.rate * rule.weight * rule.l2);
+        let (step_v, shrink_v) = (T::splat(simd, step), T::splat(simd, shrink));
+        let mut tally = Tally { pairs: order.len(), ..Tally::default() };
+        for &(user, positive) in &*order {
+            let likes = &known[user as usize * words..][..words];
+            let row = &mut users[user as usize * width..][..width];
+            let mut draw = || draw(&mut rng, likes, catalogue, popularity);
+            let Some(mut negative) = draw() else {
+                tally.alone += 1;
+                continue;
+            };
+            if rule.candidates > 1 {
+                let score = |item: u32| {
+                    let score: T = dot(simd, &items[item as usize * width..][..width], row);
+                    score + biases[item as usize]
+                };
+                let mut highest = score(negative);
+                for _ in 1..rule.candidates {
+                    let Some(other) = draw() else { break };
+                    let its = score(other);
+                    if its > highest {
+                        (negative, highest) = (other, its);
+                    }
+                }
+            }
+            let Ok([liked, other]) = items.get_disjoint_mut([
+                positive as usize * width..(positive as usize + 1) * width,
+                negative as usize * width..(negative as usize + 1) * width,
+            ]) else {
+                unreachable!("a known like is not drawn")
+            };
+            let [bias, other_bias] = [biases[positive as usize], biases[negative as usize]];
+            let row = T::vectors_mut::<S>(row);
+            let (liked, other) = (T::vectors_mut::<S>(liked), T::vectors_mut::<S>(other));
+            let margin = difference::<T, S>(simd, row, liked, other) + (bias - other_bias);
+            tally.in_order += usize::from(margin > T::ZERO);
+            let slope = T::ZERO - slope_of(simd, margin, rule.cut);
+            let scale = T::times(simd, T::splat(simd, slope), step_v);
+            let minus = T::minus(simd, T::splat(simd, T::ZERO), scale);
+            for ((p, i), j) in row.iter_mut().zip(liked).zip(other) {
+                let (old, up, down) = (*p, *i, *j);
+                *p = T::fma(simd, scale, T::minus(simd, up, down), T::times(simd, old, shrink_v));
+                *i = T::fma(simd, scale, old, T::times(simd, up, shrink_v));
+                *j = T::fma(simd, minus, old, T::times(simd, down, shrink_v));
+            }
+            if biased {
+                biases[positive as usize] = bias * shrink + step * slope;
+                biases[negative as usize] = other_bias * shrink - step * slope;
+            }
+        }
+        tally.pairs -= tally.alone;
+        tally
+    }
+}
+
+/// `p . (i - j)` in the fixed lanes of [`crate::linear`].
+#[inline(always)]
+fn difference<T: Real, S: Simd>(simd: S, p: &[T::Vector<S>], i: &[T::Vector<S>], j: &[T::Vector<S>]) -> T {
+    match LANES / T::width::<S>() {
+        1 => difference_in::<T, S, 1>(simd, p, i, j),
+        2 => difference_in::<T, S, 2>(simd, p, i, j),
+        4 => difference_in::<T, S, 4>(simd, p, i, j),
+        8 => difference_in::<T, S, 8>(simd, p, i, j),
+        _ => difference_in::<T, S, 16>(simd, p, i, j),
+    }
+}
+
+#[inline(always)]
+fn difference_in<T: Real, S: Simd, const G: usize>(
+    simd: S,
+    p: &[T::Vector<S>],
+    i: &[T::Vector<S>],
+    j: &[T::Vector<S>],
+) -> T {
+    let mut acc = [T::splat(simd, T::ZERO); G];
+    let (p, i, j) = (p.as_chunks::<G>().0, i.as_chunks::<G>().0, j.as_chunks::<G>().0);
+    for ((p, i), j) in p.iter().zip(i).zip(j) {
+        for g in 0..G {
+            acc[g] = T::fma(simd, p[g], T::minus(simd, i[g], j[g]), acc[g]);
+        }
+    }
+    let mut half = G / 2;
+    while half > 0 {
+        for g in 0..half {
+            acc[g] = T::plus(simd, acc[g], acc[g + half]);
+        }
+        half /= 2;
+    }
+    T::sum(simd, acc[0])
+}
+
+/// An item of the block that is not among the `known` ones; `None` where all are.
+#[inline(always)]
+fn draw(rng: &mut Rng, known: &[u64], items: usize, popularity: Option<&WeightedAliasIndex<f32>>) -> Option<u32> {
+    let liked = |item: u32| known[item as usize / 64] >> (item % 64) & 1 == 1;
+    for _ in 0..TRIES {
+        let item = match popularity {
+            None => rng.random_range(0..items as u32),
+            Some(weights) => rand_distr::Distribution::sample(weights, rng) as u32,
+        };
+        if !liked(item) {
+            return Some(item);
+        }
+    }
+    any_of_the_rest(rng, liked, items)
+}
+
+#[cold]
+fn any_of_the_rest(rng: &mut Rng, liked: impl Fn(u32) -> bool, items: usize) -> Option<u32> {
+    let rest = || (0..items as u32).filter(|&item| !liked(item));
+    let count = rest().count();
+    if count == 0 { None } else { rest().nth(rng.random_range(0..count)) }
+}
