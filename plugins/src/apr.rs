@@ -113,6 +113,17 @@ impl Recommender for Apr {
     fn refit(&self, train: &Training<'_>, earlier: &dyn Model, run: &Run) -> Result<Box<dyn Model>> {
         self.plan().fit(&self.stages()?, train, Some(earlier), run)
     }
+
+    /// As many plain epochs in all. What tells adversaries apart has its default there: they share one control.
+    fn control(&self) -> Option<Box<dyn Recommender>> {
+        if self.adversary == Opponent::None || self.adversarial_epochs == 0 {
+            return None;
+        }
+        let Self { eps, adversarial_weight, preset, scope, clean_delta, attack_l2, .. } = Self::default();
+        let adversary = Opponent::None;
+        let plain = Self { adversary, eps, adversarial_weight, preset, scope, clean_delta, attack_l2, ..self.clone() };
+        Some(Box::new(plain))
+    }
 }
 
 impl Apr {
@@ -161,5 +172,23 @@ impl Apr {
         };
         let reset = self.optimiser_state == Some(OptimiserState::Reset);
         Ok([stage(self.epochs, None, false), stage(self.adversarial_epochs, adversary, reset)])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use evenhand_core::params::parameters;
+
+    #[test]
+    fn the_control_is_plain_and_shared_by_all_adversaries() {
+        let control = |apr: Apr| apr.control().map(|control| parameters(control.as_ref()));
+        let plain = control(Apr { epochs: 3, ..Apr::default() }).unwrap();
+        assert_eq!((&plain["adversary"], &plain["epochs"]), (&"none".into(), &3.into()));
+        let other =
+            Apr { epochs: 3, eps: 2.0, preset: Preset::Notebook, adversary: Opponent::Random, ..Apr::default() };
+        assert_eq!(control(other), Some(plain));
+        assert_eq!(control(Apr { adversary: Opponent::None, ..Apr::default() }), None);
+        assert_eq!(control(Apr { adversarial_epochs: 0, ..Apr::default() }), None);
     }
 }
