@@ -127,7 +127,7 @@ fn results_do_not_depend_on_the_number_of_threads() {
     let results = |threads: &str| fs::read_to_string(dir.path().join(threads).join("results.csv")).unwrap();
     assert!(results("1") == results("2") && results("1") == results("5"));
     let rows = results("1");
-    let header = "experiment,protocol,recommender,label,params,seed,fold,metric,k,group,value,n";
+    let header = "experiment,protocol,recommender,label,params,seed,fold,metric,k,group,attack,value,n";
     assert_eq!(rows.lines().next(), Some(header));
     for part in [",rmse,,,", ",ndcg,10,gender=M,", ",auc,,,", ",auc-half-ties,,,", ",gini,10,,", ",mae,,gender=F,"] {
         assert!(rows.contains(part), "{part}");

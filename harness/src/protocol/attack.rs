@@ -14,7 +14,8 @@
 //! * A metric under an attack is its mean over draws: one draw of negatives tells little. Random numbers are addressed by
 //!   direction and draw alone, so all recommenders and all lengths of one direction meet the same ones; draws are
 //!   independent.
-//! * The likes that the gradient comes from are the training rows that would be relevant as test rows.
+//! * The likes that the gradient comes from are the training rows that would be relevant as test rows, of these the ones with
+//!   a value above 0.
 //! * Only models whose scores are products of factors can be attacked; others have no figures here.
 //! * Metrics are repeated for each group of users.
 //!

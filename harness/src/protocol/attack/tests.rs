@@ -105,6 +105,27 @@ fn every_attack_has_mean_spread_and_drop() {
     assert_eq!(name(&Attack { relative: true, ..attacks().each().next().unwrap() }), "gradient eps=0.5 relative");
 }
 
+/// Draws are independent of each other, and no length is none at all.
+#[test]
+fn draws_differ_and_an_attack_of_no_length_changes_nothing() {
+    let (_, data, fold) = world(16);
+    let attacks = Attacks { eps: vec![0.0, 0.5], ..Attacks::default() };
+    let run = |seed| {
+        let recipe = Given { seed: 4, flat: false };
+        offline::measure(&recipe, &data, &fold, &eval(Relevant::All), Some(&attacks), &Run::new(seed)).unwrap().attacks
+    };
+    let found = run(0);
+    for at in [1, 3] {
+        let none = &found[at].figures;
+        assert!(none.iter().filter(|f| f.metric.ends_with("-spread")).all(|f| f.value < 1e-12));
+        assert!(none.iter().filter(|f| f.metric.ends_with("-drop")).all(|f| f.value.abs() < 1e-12));
+        assert!(figure(&found[at + 1], "auc-spread").unwrap().value > 1e-6, "{}", found[at + 1].attack);
+    }
+    let other = run(1);
+    assert_eq!(found[0], other[0]);
+    assert!(found[2] != other[2] && found[4] != other[4], "draws come from the seed of the cell");
+}
+
 #[test]
 fn mean_spread_and_drop_by_hand() {
     let of = |hr, auc| {
