@@ -98,7 +98,7 @@ plugin! {
         /// Weight of the fairness loss; the mean loss of a pair has the rest. Without a fairness loss it plays no part.
         lambda: f64 = 0.5, in 0.0..=1.0;
         /// Steps on the fairness loss in an epoch.
-        fairness_steps: usize = 4, in 1..=1024;
+        fairness_steps: usize = 8, in 1..=1024;
         /// Precision of factors and sums while fitting.
         precision: Precision = Precision::F32;
     }

@@ -36,7 +36,7 @@ plugin! {
         /// How the loss is made small.
         optimiser: Optimiser = Optimiser::Sgd;
         /// Step length.
-        learning_rate: f64 = 0.05, in 0.0..;
+        learning_rate: f64 = 0.01, in 0.0..;
         /// Weight of half the squared factors of a pair.
         l2: f64 = 0.01, in 0.0..;
         /// Passes over all likes.
@@ -52,13 +52,13 @@ plugin! {
         /// Count margins below -80 as -80, whose loss has no gradient.
         cut: bool = true;
         /// Standard deviation of the factors at the start.
-        start: f64 = 0.01, in 0.0..;
+        start: f64 = 0.001, in 0.0..;
         /// What to be fair about, besides being accurate. A score of 0 counts as the threshold of a like.
         fairness: Option<Nested<dyn FairnessLoss>> = None;
         /// Weight of the fairness loss; the mean loss of a pair has the rest. Without a fairness loss it plays no part.
         lambda: f64 = 0.5, in 0.0..=1.0;
         /// Steps on the fairness loss in an epoch.
-        fairness_steps: usize = 4, in 1..=1024;
+        fairness_steps: usize = 8, in 1..=1024;
         /// Precision of factors and sums while fitting.
         precision: Precision = Precision::F32;
     }

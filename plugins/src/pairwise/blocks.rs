@@ -12,7 +12,7 @@
 use super::loss::{Logistic, slope_of};
 use super::pairs::{Pool, Positives};
 use super::tables::Tables;
-use crate::linear::{LANES, Real, dot};
+use crate::linear::{LANES, Real};
 use evenhand_core::{Result, Rng, Run, Streams};
 use pulp::{Arch, Simd, WithSimd};
 use rand::RngExt;
@@ -229,6 +229,8 @@ struct Room {
     /// For each user of a block a bit for every item of the other: whether it is liked.
     known: Vec<u64>,
     order: Vec<(u32, u32)>,
+    /// What the likes in that order are compared with: so many candidates each.
+    negatives: Vec<u32>,
 }
 
 /// The steps of one block of users with one block of items.
@@ -249,116 +251,147 @@ impl<T: Logistic> WithSimd for Learn<'_, T> {
     type Output = Tally;
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) -> Tally {
-        // The length of a row in the processor's vectors is a constant where it is a usual one.
-        match self.width / LANES {
+    fn with_simd<S: Simd>(mut self, simd: S) -> Tally {
+        // Drawn beforehand: what can not be foretold stays out of the loop of the steps, which then overlap.
+        let alone = self.draw();
+        // A row of a usual length stays in registers.
+        let (in_order, pairs) = match self.width / T::width::<S>() {
             1 => self.learn::<S, 1>(simd),
             2 => self.learn::<S, 2>(simd),
             4 => self.learn::<S, 4>(simd),
             8 => self.learn::<S, 8>(simd),
             _ => self.learn::<S, 0>(simd),
-        }
+        };
+        Tally { in_order, pairs, alone }
     }
 }
 
 impl<T: Logistic> Learn<'_, T> {
-    /// `W`: length of a row in lanes, or 0 for any.
+    /// Shuffles the likes and draws what they are compared with. Likes with nothing to be compared with are left out, and
+    /// counted.
     #[inline(always)]
-    fn learn<S: Simd, const W: usize>(self, simd: S) -> Tally {
-        let Self { rule, width, biased, likes, users, items, biases, popularity, mut rng, room } = self;
-        let width = if W > 0 { W * LANES } else { width };
-        let catalogue = biases.len();
+    fn draw(&mut self) -> usize {
+        let (catalogue, candidates, rng) = (self.biases.len(), self.rule.candidates, &mut self.rng);
         let words = catalogue.div_ceil(64);
-        let Room { known, order } = room;
+        let Room { known, order, negatives } = &mut *self.room;
         known.clear();
-        known.resize(users.len() / width * words, 0);
-        for &(user, item) in likes {
+        known.resize(self.users.len() / self.width * words, 0);
+        for &(user, item) in self.likes {
             known[user as usize * words + item as usize / 64] |= 1 << (item % 64);
         }
         order.clear();
-        order.extend_from_slice(likes);
-        order.shuffle(&mut rng);
+        order.extend_from_slice(self.likes);
+        order.shuffle(rng);
+        negatives.clear();
+        let mut alone = 0;
+        order.retain(|&(user, _)| {
+            let likes = &known[user as usize * words..][..words];
+            for _ in 0..candidates {
+                let Some(negative) = draw(rng, likes, catalogue, self.popularity) else {
+                    alone += 1;
+                    return false;
+                };
+                negatives.push(negative);
+            }
+            true
+        });
+        alone
+    }
+
+    /// A step for each pair; returns how many were in the right order before it, of how many. `V`: vectors of a row, or 0
+    /// for any number.
+    #[inline(always)]
+    fn learn<S: Simd, const V: usize>(self, simd: S) -> (usize, usize) {
+        let Self { rule, width, biased, users, items, biases, room, .. } = self;
+        let vectors = if V > 0 { V } else { width / T::width::<S>() };
         let step = T::of(rule.rate * rule.weight);
         // x (1 - rate l2) + rate z (...)
         let shrink = T::of(1.0 - rule.rate * rule.weight * rule.l2);
         let (step_v, shrink_v) = (T::splat(simd, step), T::splat(simd, shrink));
-        let mut tally = Tally { pairs: order.len(), ..Tally::default() };
-        for &(user, positive) in &*order {
-            let likes = &known[user as usize * words..][..words];
-            let row = &mut users[user as usize * width..][..width];
-            let mut draw = || draw(&mut rng, likes, catalogue, popularity);
-            let Some(mut negative) = draw() else {
-                tally.alone += 1;
-                continue;
-            };
-            if rule.candidates > 1 {
-                let score = |item: u32| {
-                    let score: T = dot(simd, &items[item as usize * width..][..width], row);
-                    score + biases[item as usize]
-                };
-                let mut highest = score(negative);
-                for _ in 1..rule.candidates {
-                    let Some(other) = draw() else { break };
-                    let its = score(other);
-                    if its > highest {
-                        (negative, highest) = (other, its);
-                    }
+        let users = T::vectors_mut::<S>(users);
+        let items = T::vectors_mut::<S>(items);
+        let mut in_order = 0;
+        for (&(user, positive), negatives) in room.order.iter().zip(room.negatives.chunks_exact(rule.candidates)) {
+            let row = &mut users[user as usize * vectors..][..vectors];
+            let negative = match negatives {
+                [one] => *one,
+                several => {
+                    let score = |item: u32| {
+                        let row_of = &items[item as usize * vectors..][..vectors];
+                        let score: T = product(simd, vectors, |v| row[v], |v| row_of[v]);
+                        score + biases[item as usize]
+                    };
+                    hardest(several, score)
                 }
-            }
-            let Ok([liked, other]) = items.get_disjoint_mut([
-                positive as usize * width..(positive as usize + 1) * width,
-                negative as usize * width..(negative as usize + 1) * width,
-            ]) else {
+            };
+            let of = |item: u32| item as usize * vectors..(item as usize + 1) * vectors;
+            let Ok([liked, other]) = items.get_disjoint_mut([of(positive), of(negative)]) else {
                 unreachable!("a known like is not drawn")
             };
+            let (liked, other) = (&mut liked[..vectors], &mut other[..vectors]);
             let [bias, other_bias] = [biases[positive as usize], biases[negative as usize]];
-            let row = T::vectors_mut::<S>(row);
-            let (liked, other) = (T::vectors_mut::<S>(liked), T::vectors_mut::<S>(other));
-            let margin = difference::<T, S>(simd, row, liked, other) + (bias - other_bias);
-            tally.in_order += usize::from(margin > T::ZERO);
-            let slope = T::ZERO - slope_of(simd, margin, rule.cut);
-            let scale = T::times(simd, T::splat(simd, slope), step_v);
-            let minus = T::minus(simd, T::splat(simd, T::ZERO), scale);
-            for ((p, i), j) in row.iter_mut().zip(liked).zip(other) {
-                let (old, up, down) = (*p, *i, *j);
-                *p = T::fma(simd, scale, T::minus(simd, up, down), T::times(simd, old, shrink_v));
-                *i = T::fma(simd, scale, old, T::times(simd, up, shrink_v));
-                *j = T::fma(simd, minus, old, T::times(simd, down, shrink_v));
+            let difference: T = product(simd, vectors, |v| row[v], |v| T::minus(simd, liked[v], other[v]));
+            let margin = difference + (bias - other_bias);
+            in_order += usize::from(margin > T::ZERO);
+            let pull = T::ZERO - slope_of(simd, margin, rule.cut);
+            let up = T::times(simd, T::splat(simd, pull), step_v);
+            let down = T::minus(simd, T::splat(simd, T::ZERO), up);
+            for v in 0..vectors {
+                let (p, i, j) = (row[v], liked[v], other[v]);
+                row[v] = T::fma(simd, up, T::minus(simd, i, j), T::times(simd, p, shrink_v));
+                liked[v] = T::fma(simd, up, p, T::times(simd, i, shrink_v));
+                other[v] = T::fma(simd, down, p, T::times(simd, j, shrink_v));
             }
             if biased {
-                biases[positive as usize] = bias * shrink + step * slope;
-                biases[negative as usize] = other_bias * shrink - step * slope;
+                biases[positive as usize] = bias * shrink + step * pull;
+                biases[negative as usize] = other_bias * shrink - step * pull;
             }
         }
-        tally.pairs -= tally.alone;
-        tally
+        (in_order, room.order.len())
     }
 }
 
-/// `p . (i - j)` in the fixed lanes of [`crate::linear`].
+/// The candidate with the highest score, the first of equal ones.
 #[inline(always)]
-fn difference<T: Real, S: Simd>(simd: S, p: &[T::Vector<S>], i: &[T::Vector<S>], j: &[T::Vector<S>]) -> T {
-    match LANES / T::width::<S>() {
-        1 => difference_in::<T, S, 1>(simd, p, i, j),
-        2 => difference_in::<T, S, 2>(simd, p, i, j),
-        4 => difference_in::<T, S, 4>(simd, p, i, j),
-        8 => difference_in::<T, S, 8>(simd, p, i, j),
-        _ => difference_in::<T, S, 16>(simd, p, i, j),
+fn hardest<T: Real>(candidates: &[u32], score: impl Fn(u32) -> T) -> u32 {
+    let mut best = (candidates[0], score(candidates[0]));
+    for &other in &candidates[1..] {
+        let its = score(other);
+        if its > best.1 {
+            best = (other, its);
+        }
     }
+    best.0
 }
 
+/// The sum of products of two rows, in the fixed lanes of [`crate::linear`].
 #[inline(always)]
-fn difference_in<T: Real, S: Simd, const G: usize>(
+fn product<T: Real, S: Simd>(
     simd: S,
-    p: &[T::Vector<S>],
-    i: &[T::Vector<S>],
-    j: &[T::Vector<S>],
+    vectors: usize,
+    a: impl Fn(usize) -> T::Vector<S>,
+    b: impl Fn(usize) -> T::Vector<S>,
+) -> T {
+    match LANES / T::width::<S>() {
+        1 => product_in::<T, S, 1>(simd, vectors, a, b),
+        2 => product_in::<T, S, 2>(simd, vectors, a, b),
+        4 => product_in::<T, S, 4>(simd, vectors, a, b),
+        8 => product_in::<T, S, 8>(simd, vectors, a, b),
+        _ => product_in::<T, S, 16>(simd, vectors, a, b),
+    }
+}
+
+#[inline(always)]
+fn product_in<T: Real, S: Simd, const G: usize>(
+    simd: S,
+    vectors: usize,
+    a: impl Fn(usize) -> T::Vector<S>,
+    b: impl Fn(usize) -> T::Vector<S>,
 ) -> T {
     let mut acc = [T::splat(simd, T::ZERO); G];
-    let (p, i, j) = (p.as_chunks::<G>().0, i.as_chunks::<G>().0, j.as_chunks::<G>().0);
-    for ((p, i), j) in p.iter().zip(i).zip(j) {
+    for c in 0..vectors / G {
         for g in 0..G {
-            acc[g] = T::fma(simd, p[g], T::minus(simd, i[g], j[g]), acc[g]);
+            acc[g] = T::fma(simd, a(c * G + g), b(c * G + g), acc[g]);
         }
     }
     let mut half = G / 2;
