@@ -390,8 +390,8 @@ fn product_in<T: Real, S: Simd, const G: usize>(
 ) -> T {
     let mut acc = [T::splat(simd, T::ZERO); G];
     for c in 0..vectors / G {
-        for g in 0..G {
-            acc[g] = T::fma(simd, a(c * G + g), b(c * G + g), acc[g]);
+        for (g, acc) in acc.iter_mut().enumerate() {
+            *acc = T::fma(simd, a(c * G + g), b(c * G + g), *acc);
         }
     }
     let mut half = G / 2;
