@@ -6,6 +6,7 @@
 use crate::metrics::{NonFinite, Position};
 use crate::{Compressed, Error, Result};
 use nalgebra::DMatrix;
+use std::borrow::Cow;
 
 /// A backend for dense predictions.
 pub trait Dense: Send + Sync + std::fmt::Debug {
@@ -40,7 +41,8 @@ pub trait Dense: Send + Sync + std::fmt::Debug {
     ///
     /// # Errors
     /// [`Error::Shape`] as above, also for a held-out item that does not exist, and one that a user has twice;
-    /// [`Error::Diverged`] for a score that counts and is not finite.
+    /// [`Error::Diverged`] for a score that counts and is not finite: of the first such user the first held-out item, or
+    /// else candidate.
     fn ranks(
         &self,
         users: &DMatrix<f32>,
@@ -64,13 +66,10 @@ pub fn check_held_out(
 ) -> Result<()> {
     check_shapes(users, rows, items, seen)?;
     check_shapes(users, rows, items, Some(held_out))?;
-    for &row in rows {
-        check_distinct(held_out.partners(row as usize), items.ncols())?;
-    }
-    Ok(())
+    rows.iter().try_for_each(|&row| check_distinct(held_out.partners(row as usize), items.ncols()))
 }
 
-/// Whether the held-out items of a user are different ones, ascending, and exist.
+/// Checks that the held-out items of a user, ascending, are different ones and exist.
 pub(crate) fn check_distinct(held_out: &[u32], items: usize) -> Result<()> {
     if let Some(twice) = held_out.windows(2).find(|pair| pair[0] >= pair[1]) {
         return Err(Error::shape("held-out items of a user", "each once", format!("item {} again", twice[1])));
@@ -81,20 +80,21 @@ pub(crate) fn check_distinct(held_out: &[u32], items: usize) -> Result<()> {
     }
 }
 
-/// Adds the position of every item of `held_out` by the scores of all items for one user; duplicates in `seen` do no harm.
+/// Positions of the items of `held_out` by the scores of all items for one user; duplicates in `seen` do no harm.
 ///
 /// # Errors
-/// [`Error::Diverged`] for a score that counts and is not finite.
-pub fn add_positions(scores: &[f32], seen: &[u32], held_out: &[u32], to: &mut Vec<Position>) -> Result<()> {
-    // Duplicates stand side by side.
-    let mut excluded: Vec<u32> = [seen, held_out].concat();
-    excluded.sort_unstable();
-    excluded.dedup();
-    for &item in held_out {
-        let diverged = |e: NonFinite| Error::Diverged { what: format!("score of item {}", e.item), step: None };
-        to.push(Position::count(scores, item, &excluded).map_err(diverged)?);
+/// [`Error::Diverged`] for a score that counts and is not finite: the first one of a held-out item, or else of a candidate.
+pub fn positions(scores: &[f32], seen: &[u32], held_out: &[u32]) -> Result<Vec<Position>> {
+    if held_out.is_empty() {
+        return Ok(Vec::new()); // no score counts
     }
-    Ok(())
+    let mut seen = Cow::Borrowed(&seen[..seen.partition_point(|&item| (item as usize) < scores.len())]);
+    // Duplicates stand side by side.
+    if seen.windows(2).any(|pair| pair[0] == pair[1]) {
+        seen.to_mut().dedup();
+    }
+    let diverged = |e: NonFinite| Error::Diverged { what: format!("score of item {}", e.item), step: None };
+    Position::count_all(scores, held_out, &seen).map_err(diverged)
 }
 
 /// Checks what every backend has to check.
@@ -342,13 +342,13 @@ impl Dense for Reference {
     ) -> Result<Vec<Position>> {
         check_held_out(users, rows, items, seen, held_out)?;
         let mut scores = DMatrix::zeros(0, 0);
-        let mut positions = Vec::new();
+        let mut all = Vec::new();
         for &row in rows {
             self.scores(users, &[row], items, &mut scores)?;
             let seen = seen.map_or(&[][..], |s| s.partners(row as usize));
-            add_positions(scores.as_slice(), seen, held_out.partners(row as usize), &mut positions)?;
+            all.extend(positions(scores.as_slice(), seen, held_out.partners(row as usize))?);
         }
-        Ok(positions)
+        Ok(all)
     }
 }
 
@@ -408,5 +408,70 @@ mod tests {
         let nan = DMatrix::from_element(1, 2, f32::NAN);
         let error = Reference.top_k(&one, &[0], &nan, None, 1).unwrap_err();
         assert_eq!(error.to_string(), "score of item 0 became non-finite");
+    }
+    fn interactions(users: usize, items: usize, pairs: &[(u32, u32)]) -> Interactions {
+        let mut rows = Rows::default();
+        pairs.iter().for_each(|&(user, item)| rows.push(user, item, 1.0));
+        Interactions::new(users, items, &rows).unwrap()
+    }
+
+    #[test]
+    fn held_out_items_are_ranked_among_what_is_neither_seen_nor_held_out() {
+        // Scores of user 0: 1 3 2 2 3; of user 1: the same with the other sign; of user 2: all zero.
+        let users = DMatrix::from_row_slice(1, 3, &[1.0, -1.0, 0.0]);
+        let items = DMatrix::from_row_slice(1, 5, &[1.0, 3.0, 2.0, 2.0, 3.0]);
+        let held_out = interactions(3, 5, &[(0, 2), (1, 3), (1, 0), (2, 4)]);
+        let ranks = |seen: &[(u32, u32)], rows: &[u32]| {
+            let seen = interactions(3, 5, seen);
+            let positions = Reference.ranks(&users, rows, &items, Some(seen.by_user()), held_out.by_user()).unwrap();
+            positions.iter().map(|p| (p.greater, p.equal, p.candidates)).collect::<Vec<_>>()
+        };
+        assert_eq!(ranks(&[], &[0]), [(2, 1, 4)]);
+        // By ascending item, whatever the order in the data.
+        assert_eq!(ranks(&[], &[1, 0]), [(0, 0, 3), (0, 1, 3), (2, 1, 4)]);
+        assert_eq!(ranks(&[], &[2, 2]), [(0, 4, 4), (0, 4, 4)]);
+        // Item 1 seen three times, and the held-out one too.
+        assert_eq!(ranks(&[(0, 1), (0, 1), (0, 2), (0, 1)], &[0]), [(1, 1, 3)]);
+        // One that does not exist.
+        let (more, none) = (interactions(3, 9, &[(0, 1), (0, 8)]), interactions(3, 5, &[]));
+        let one = Reference.ranks(&users, &[0], &items, Some(more.by_user()), held_out.by_user()).unwrap();
+        assert_eq!(one, [Position { greater: 1, equal: 1, candidates: 3 }]);
+        assert!(Reference.ranks(&users, &[0, 1], &items, None, none.by_user()).unwrap().is_empty());
+        // Everything else seen: no candidate is left.
+        assert_eq!(ranks(&[(0, 0), (0, 1), (0, 3), (0, 4)], &[0]), [(0, 0, 0)]);
+    }
+
+    #[test]
+    fn held_out_items_must_fit_and_what_counts_must_be_finite() {
+        let (users, mut items) = (DMatrix::from_element(1, 2, 1.0), DMatrix::from_element(1, 3, 1.0));
+        let fine = interactions(2, 3, &[(0, 1), (1, 2)]);
+        let say = |items: &DMatrix<f32>, rows: &[u32], seen: &Interactions, held_out: &Interactions| {
+            let ranks = Reference.ranks(&users, rows, items, Some(seen.by_user()), held_out.by_user());
+            ranks.map_or_else(|e| e.to_string(), |positions| format!("{} positions", positions.len()))
+        };
+        assert_eq!(say(&items, &[0, 1], &fine, &fine), "2 positions");
+        assert_eq!(say(&items, &[2], &fine, &fine), "user index: expected below 2, got 2");
+        for (seen, held_out) in [(1, 2), (2, 1)].map(|(a, b)| (interactions(a, 3, &[]), interactions(b, 3, &[]))) {
+            assert_eq!(say(&items, &[0, 1], &seen, &held_out), "user index: expected below 1, got 1");
+        }
+        assert_eq!(say(&DMatrix::zeros(2, 3), &[0], &fine, &fine), "rank of the item factors: expected 1, got 2");
+        let twice = interactions(2, 3, &[(1, 2), (1, 2)]);
+        let expected = "held-out items of a user: expected each once, got item 2 again";
+        assert_eq!(say(&items, &[0, 1], &fine, &twice), expected);
+        // Of a user who is not asked for they do no harm.
+        assert_eq!(say(&items, &[0], &fine, &twice), "0 positions");
+        let beyond = interactions(2, 4, &[(0, 3)]);
+        assert_eq!(say(&items, &[0], &fine, &beyond), "held-out item: expected below 3, got 3");
+        for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            items[0] = bad;
+            assert_eq!(say(&items, &[1, 0], &fine, &fine), "score of item 0 became non-finite");
+            // Masked it does no harm, nor where nothing is held out.
+            assert_eq!(say(&items, &[0], &interactions(2, 3, &[(0, 0), (0, 0)]), &fine), "1 positions");
+            assert_eq!(say(&items, &[0], &fine, &twice), "0 positions");
+            // The held-out item comes first.
+            items[2] = bad;
+            assert_eq!(say(&items, &[1], &fine, &fine), "score of item 2 became non-finite");
+            items[2] = 1.0;
+        }
     }
 }

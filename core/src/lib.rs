@@ -29,6 +29,7 @@ pub mod metrics;
 pub mod params;
 pub mod snapshot;
 
+mod batches;
 mod data;
 mod error;
 mod group;
@@ -43,6 +44,7 @@ mod rng;
 mod run;
 mod simulator;
 
+pub use batches::top_k_by;
 pub use data::{Dataset, Groups, Ids, Protected, Scale};
 pub use dense::{Dense, TopK};
 pub use error::{Error, Result, Source, nearest};
@@ -50,7 +52,7 @@ pub use fairness::{FairnessData, FairnessLoss};
 pub use group::{GroupPredictor, GroupRegressor, GroupTable, OnlineRegressor};
 pub use history::{History, Repeats};
 pub use interactions::{Compressed, Duplicates, Interactions, Rows};
-pub use model::{Factors, Feedback, Model, Observation, Output, Posterior, top_k_by};
+pub use model::{Factors, Feedback, Model, Observation, Output, Posterior};
 pub use nested::Nested;
 pub use params::{Field, Params, Recipe};
 pub use policy::{Acting, Policy, Propensities, Slates, World};

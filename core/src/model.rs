@@ -1,10 +1,10 @@
 //! Fitted state: what every model can do, and the factors that most of them share.
 
-use crate::dense::{Best, TopK, TopKRows, add_positions, check_distinct, offer_unseen};
+use crate::batches::{ranks_by, top_k_by};
+use crate::dense::TopK;
 use crate::metrics::Position;
 use crate::{Error, Interactions, Result, Run};
 use nalgebra::DMatrix;
-use rayon::prelude::*;
 use std::any::Any;
 
 /// What the scores of a model mean.
@@ -127,7 +127,7 @@ pub trait Model: erased_serde::Serialize + Any + Send + Sync {
     ///
     /// # Errors
     /// [`Error::Shape`] for a user out of range, `seen` or `held_out` of another shape, or an item that `held_out` has twice
-    /// for one user; [`Error::Diverged`] for a score that counts and is not finite.
+    /// for one user; [`Error::Diverged`] for a score that counts and is not finite. Of several failures the first user's counts.
     fn ranks(
         &self,
         users: &[u32],
@@ -136,7 +136,7 @@ pub trait Model: erased_serde::Serialize + Any + Send + Sync {
         run: &Run,
     ) -> Result<Vec<Position>> {
         check_seen(self.users(), self.items(), users, seen)?;
-        check_seen(self.users(), self.items(), users, Some(held_out))?;
+        check_data("users x items of the held-out", self.users(), self.items(), held_out)?;
         ranks_by(self.items(), users, seen, held_out, run, |users, out| self.score(users, out, run))
     }
 
@@ -180,80 +180,20 @@ pub trait Posterior: Send + Sync {
 
 erased_serde::serialize_trait_object!(Model);
 
-/// The `k` best of `items` items for some users by the scores that `score` writes, items x batch, for a batch of them:
-/// best first, ties to the lower item, without the items of the user in `seen`. Batches run in parallel.
-///
-/// # Errors
-/// Those of `score`; [`Error::Diverged`] for a score that is not finite. Of several failures the first user's counts.
-pub fn top_k_by(
-    items: usize,
-    users: &[u32],
-    seen: Option<&Interactions>,
-    k: usize,
-    run: &Run,
-    score: impl Fn(&[u32], &mut DMatrix<f32>) -> Result<()> + Sync,
-) -> Result<TopK> {
-    const BATCH: usize = 64;
-    let k = k.min(items);
-    let mut top = TopK::new(users.len(), k);
-    if k == 0 {
-        return Ok(top);
-    }
-    let batches: Vec<_> = top.chunks_mut(BATCH).into_iter().zip(users.chunks(BATCH)).collect();
-    let select = |(mut rows, users): (TopKRows<'_>, &[u32])| {
-        let mut scores = DMatrix::zeros(0, 0);
-        let mut best = Best::new(k);
-        score(users, &mut scores)?;
-        for (b, &user) in users.iter().enumerate() {
-            let seen = seen.map_or(&[][..], |s| s.by_user().partners(user as usize));
-            offer_unseen(scores.column(b).as_slice(), seen, &mut best)?;
-            rows.set(b, &mut best);
-        }
-        Ok(())
-    };
-    let done: Vec<Result<()>> = run.install(|| batches.into_par_iter().map(select).collect());
-    // In the order of the users, however the batches were scheduled.
-    done.into_iter().collect::<Result<()>>()?;
-    Ok(top)
-}
-
-/// Positions of the held-out items by the scores that `score` writes, items x batch, for a batch of users.
-fn ranks_by(
-    items: usize,
-    users: &[u32],
-    seen: Option<&Interactions>,
-    held_out: &Interactions,
-    run: &Run,
-    score: impl Fn(&[u32], &mut DMatrix<f32>) -> Result<()> + Sync,
-) -> Result<Vec<Position>> {
-    const BATCH: usize = 64;
-    let count = |users: &[u32]| {
-        let mut scores = DMatrix::zeros(0, 0);
-        let mut positions = Vec::new();
-        score(users, &mut scores)?;
-        for (b, &user) in users.iter().enumerate() {
-            let seen = seen.map_or(&[][..], |s| s.by_user().partners(user as usize));
-            let held_out = held_out.by_user().partners(user as usize);
-            check_distinct(held_out, items)?;
-            add_positions(scores.column(b).as_slice(), seen, held_out, &mut positions)?;
-        }
-        Ok(positions)
-    };
-    let done: Vec<Result<Vec<Position>>> = run.install(|| users.par_chunks(BATCH).map(count).collect());
-    // In the order of the users, however the batches were scheduled.
-    Ok(done.into_iter().collect::<Result<Vec<_>>>()?.concat())
-}
-
-/// Whether `users` and `seen` fit a model of that many users and items.
+/// Checks that `users` and `seen` fit a model of that many users and items.
 fn check_seen(bound: usize, items: usize, users: &[u32], seen: Option<&Interactions>) -> Result<()> {
-    if let Some(seen) = seen.filter(|s| s.users() < bound || s.items() != items) {
-        let got = format!("{} x {}", seen.users(), seen.items());
-        return Err(Error::shape("users x items of the seen", format!("{bound} x {items}"), got));
-    }
+    seen.map_or(Ok(()), |seen| check_data("users x items of the seen", bound, items, seen))?;
     match users.iter().find(|&&u| u as usize >= bound) {
         Some(u) => Err(Error::shape("user index", format!("below {bound}"), u)),
         None => Ok(()),
     }
+}
+
+fn check_data(what: &'static str, users: usize, items: usize, data: &Interactions) -> Result<()> {
+    if data.users() < users || data.items() != items {
+        return Err(Error::shape(what, format!("{users} x {items}"), format!("{} x {}", data.users(), data.items())));
+    }
+    Ok(())
 }
 
 fn check_pairs(bound: usize, users: &[u32], items: &[u32], out: &[f32]) -> Result<()> {
@@ -367,7 +307,7 @@ impl Model for Factors {
         run: &Run,
     ) -> Result<Vec<Position>> {
         check_seen(self.users(), self.items(), users, seen)?;
-        check_seen(self.users(), self.items(), users, Some(held_out))?;
+        check_data("users x items of the held-out", self.users(), self.items(), held_out)?;
         let (seen, held_out) = (seen.map(Interactions::by_user), held_out.by_user());
         run.install(|| run.dense().ranks(&self.users, users, &self.items, seen, held_out))
     }
@@ -444,20 +384,6 @@ mod tests {
         }
     }
 
-    #[test]
-    fn the_first_failing_user_is_reported_on_any_number_of_threads() {
-        let mut scores = DMatrix::from_element(4, 1000, 1.0);
-        for (user, item) in [(999, 0), (500, 1), (130, 3), (140, 2)] {
-            scores[(item, user)] = f32::NAN;
-        }
-        let everyone: Vec<u32> = (0..1000).collect();
-        for threads in [1, 2, 7] {
-            let run = Run::new(0).with_threads(threads).unwrap();
-            let error = Given(scores.clone()).top_k(&everyone, None, 2, &run).unwrap_err();
-            assert_eq!(error.to_string(), "score of item 3 became non-finite");
-        }
-    }
-
     fn seen(users: usize, items: usize) -> Interactions {
         let mut rows = Rows::default();
         rows.push(0, 1, 1.0);
@@ -481,6 +407,34 @@ mod tests {
             }
             assert_eq!(say(&[0, 2], None), "user index: expected below 2, got 2");
             assert_eq!(say(&[2], Some(&seen(9, 3))), "user index: expected below 2, got 2");
+        }
+    }
+
+    #[test]
+    fn positions_need_users_and_data_of_the_model() {
+        let run = Run::new(0);
+        let scores = DMatrix::from_row_slice(3, 2, &[1.0, 3.0, 9.0, 2.0, 5.0, 1.0]);
+        let factors = Factors::new(DMatrix::identity(2, 2), scores.transpose(), Output::Order).unwrap();
+        let mut rows = Rows::default();
+        [(0, 0), (1, 2), (1, 0)].into_iter().for_each(|(user, item)| rows.push(user, item, 1.0));
+        let held_out = Interactions::new(2, 3, &rows).unwrap();
+        rows.push(1, 0, 1.0);
+        let twice = Interactions::new(2, 3, &rows).unwrap();
+        for model in [&Given(scores) as &dyn Model, &factors] {
+            let ranks = |users: &[u32], seen: Option<&_>, held_out: &_| model.ranks(users, seen, held_out, &run);
+            let place = |greater, candidates| Position { greater, equal: 0, candidates };
+            assert_eq!(ranks(&[0], None, &held_out).unwrap(), [place(2, 2)]);
+            let positions = ranks(&[1, 0, 1], Some(&seen(2, 3)), &held_out).unwrap();
+            assert_eq!(positions, [place(0, 1), place(1, 1), place(1, 1), place(0, 1), place(1, 1)]);
+            let say =
+                |users: &[u32], seen: Option<&_>, held_out: &_| ranks(users, seen, held_out).unwrap_err().to_string();
+            let fit = |of: &str| format!("users x items of the {of}: expected 2 x 3, got 1 x 3");
+            assert_eq!(say(&[0], Some(&seen(1, 3)), &held_out), fit("seen"));
+            assert_eq!(say(&[0], None, &seen(1, 3)), fit("held-out"));
+            assert_eq!(say(&[0, 2], None, &held_out), "user index: expected below 2, got 2");
+            let again = "held-out items of a user: expected each once, got item 0 again";
+            assert_eq!(say(&[0, 1], None, &twice), again);
+            assert_eq!(ranks(&[0], None, &twice).unwrap(), [place(2, 2)]);
         }
     }
 

@@ -1,8 +1,9 @@
 //! The CPU backend.
 
-use crate::select::{Select, Workspace};
+use crate::rank::{self, Rank};
+use crate::select::{self, Select};
 use crate::tile::{Largest, USERS, pack_items, pack_users, panel_items, scores};
-use evenhand_core::dense::{Best, Dense, Reference, TopKRows, check_shapes, offer_unseen};
+use evenhand_core::dense::{Best, Dense, TopKRows, check_held_out, check_shapes, offer_unseen, positions};
 use evenhand_core::metrics::Position;
 use evenhand_core::{Compressed, Result, TopK};
 use nalgebra::DMatrix;
@@ -11,9 +12,6 @@ use rayon::prelude::*;
 
 /// Users that one task works on: their factors and candidates stay in the cache while the items stream by.
 pub(crate) const BLOCK: usize = 64;
-
-/// Most items whose scores are looked at together; those of a strip then fit in the second-level cache.
-const SEGMENT: usize = 4096;
 
 /// Dense predictions on the processor's vector units, all cores of the current pool.
 #[derive(Clone, Copy, Debug, Default)]
@@ -59,7 +57,7 @@ impl Dense for Cpu {
         let largest_item = arch.dispatch(Largest(items.as_slice()));
         let blocks: Vec<_> = top.chunks_mut(BLOCK).into_iter().zip(rows.chunks(BLOCK)).collect();
         let done = blocks.into_par_iter().map_init(
-            || (Vec::new(), Workspace::new(k, packed.segment())),
+            || (Vec::new(), select::Workspace::new(k, packed.segment(select::SEGMENT))),
             |(strips, workspace), (out, rows)| {
                 pack_users(users, rows, strips);
                 if sure_to_be_finite(arch.dispatch(Largest(strips)), largest_item, items.nrows()) {
@@ -82,7 +80,33 @@ impl Dense for Cpu {
         seen: Option<&Compressed>,
         held_out: &Compressed,
     ) -> Result<Vec<Position>> {
-        Reference.ranks(users, rows, items, seen, held_out)
+        check_held_out(users, rows, items, seen, held_out)?;
+        // Users without a held-out item take no place in the result, and no time.
+        let rows: Vec<u32> = rows.iter().copied().filter(|&row| held_out.count(row as usize) > 0).collect();
+        let count = |rows: &[u32]| rows.iter().map(|&row| held_out.count(row as usize)).sum();
+        let mut all = vec![Position::default(); count(&rows)];
+        let (arch, mut left) = (Arch::new(), all.as_mut_slice());
+        let packed = Packed::new(arch, items);
+        let largest_item = arch.dispatch(Largest(items.as_slice()));
+        let blocks: Vec<_> = rows
+            .chunks(BLOCK)
+            .map(|rows| (rows, left.split_off_mut(..count(rows)).expect("there is a place for each held-out item")))
+            .collect();
+        let done = blocks.into_par_iter().map_init(
+            || (Vec::new(), rank::Workspace::new(packed.segment(rank::SEGMENT))),
+            |(strips, workspace), (rows, out)| {
+                pack_users(users, rows, strips);
+                if sure_to_be_finite(arch.dispatch(Largest(strips)), largest_item, items.nrows()) {
+                    let packed = &packed;
+                    arch.dispatch(Rank { packed, strips, users, rows, items, seen, held_out, workspace, out });
+                    return Ok(());
+                }
+                rank_checked(arch, &packed, strips, rows, seen, held_out, out)
+            },
+        );
+        // Of several failures the first one counts, however the blocks were scheduled.
+        done.collect::<Vec<_>>().into_iter().collect::<Result<()>>()?;
+        Ok(all)
     }
 }
 
@@ -113,9 +137,9 @@ impl Packed {
         self.items.div_ceil(self.width)
     }
 
-    /// Items whose scores are looked at together: whole panels, [`SEGMENT`] at most.
-    pub(crate) fn segment(&self) -> usize {
-        self.width * self.panels().clamp(1, SEGMENT / self.width)
+    /// Items whose scores are looked at together: whole panels, `most` at most.
+    fn segment(&self, most: usize) -> usize {
+        self.width * self.panels().clamp(1, most / self.width)
     }
 
     /// Room for the scores of a strip against a panel.
@@ -167,6 +191,32 @@ fn select_checked(
     Ok(())
 }
 
+/// Ranks the held-out items of a block of users with a look at every score, as the reference does.
+fn rank_checked(
+    arch: Arch,
+    packed: &Packed,
+    strips: &[f32],
+    rows: &[u32],
+    seen: Option<&Compressed>,
+    held_out: &Compressed,
+    mut out: &mut [Position],
+) -> Result<()> {
+    let mut tile = packed.tile();
+    let mut scores = vec![0.0; USERS * packed.items];
+    for (s, rows) in rows.chunks(USERS).enumerate() {
+        let strips = packed.strip(strips, s);
+        let scores = &mut scores[..rows.len() * packed.items];
+        arch.dispatch(Scores { packed, strips, tile: &mut tile, out: scores });
+        for (scores, &row) in scores.chunks_exact(packed.items).zip(rows) {
+            let seen = seen.map_or(&[][..], |s| s.partners(row as usize));
+            let found = positions(scores, seen, held_out.partners(row as usize))?;
+            let place = out.split_off_mut(..found.len()).expect("there is a place for each held-out item");
+            place.copy_from_slice(&found);
+        }
+    }
+    Ok(())
+}
+
 /// Writes all scores of a block of users, items x users.
 struct Scores<'a> {
     packed: &'a Packed,
@@ -196,13 +246,13 @@ impl WithSimd for Scores<'_> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use evenhand_core::dense::Reference;
     use evenhand_core::{Interactions, Rows, Streams};
     use rand::RngExt;
 
-    fn factors(rank: usize, count: usize, whole: bool, label: &str) -> DMatrix<f32> {
+    pub(crate) fn factors(rank: usize, count: usize, whole: bool, label: &str) -> DMatrix<f32> {
         let mut rng = Streams::new(7).child(label).rng((rank * 1000 + count) as u64);
         // Small whole numbers make ties common and exact.
         DMatrix::from_fn(rank, count, |_, _| match whole {
@@ -211,7 +261,7 @@ mod tests {
         })
     }
 
-    fn seen(users: usize, items: usize) -> Interactions {
+    pub(crate) fn seen(users: usize, items: usize) -> Interactions {
         let mut rng = Streams::new(8).rng((users * 1000 + items) as u64);
         let mut rows = Rows::default();
         for user in 0..users as u32 {
@@ -225,7 +275,7 @@ mod tests {
         Interactions::new(users, items, &rows).unwrap()
     }
 
-    const SHAPES: [(usize, usize, usize); 9] = [
+    pub(crate) const SHAPES: [(usize, usize, usize); 9] = [
         (0, 3, 5),
         (1, 1, 1),
         (3, 9, 47),

@@ -10,8 +10,12 @@ use evenhand_core::Compressed;
 use evenhand_core::dense::{Best, TopKRows};
 use pulp::{Simd, WithSimd, bytemuck};
 
+/// Most items whose scores are looked at together; those of a strip then fit in the second-level cache.
+pub(crate) const SEGMENT: usize = 4096;
+
 /// Groups per wanted item. More make the bound tighter and dearer.
 const GROUPS_PER_ITEM: usize = 3;
+
 /// What one thread needs to select.
 pub(crate) struct Workspace {
     k: usize,
@@ -75,18 +79,19 @@ impl WithSimd for Select<'_, '_> {
     }
 }
 
-/// Puts the scores of the seen items below every other one.
+/// Puts the scores of those items left that lie in `first..end` below every other one, and takes them off the list.
+/// Returns for how many that was new.
 #[inline(always)]
-fn mask(row: &mut [f32], first: usize, end: usize, left: &mut &[u32]) {
-    let mut count = 0;
-    for &item in left.iter() {
-        if item as usize >= end {
-            break;
-        }
-        row[item as usize - first] = f32::NEG_INFINITY;
-        count += 1;
+pub(crate) fn mask(row: &mut [f32], first: usize, end: usize, left: &mut &[u32]) -> u32 {
+    let (here, later) = left.split_at(left.partition_point(|&item| (item as usize) < end));
+    *left = later;
+    let mut new = 0;
+    for &item in here {
+        let score = &mut row[item as usize - first];
+        new += u32::from(*score != f32::NEG_INFINITY);
+        *score = f32::NEG_INFINITY;
     }
-    *left = &left[count..];
+    new
 }
 
 /// Offers all scores of a row that may be among the best k; the first one belongs to item `first`.
@@ -131,7 +136,7 @@ fn collect<S: Simd>(
 /// A comparison's outcome, one bit per lane, the first lane lowest. (`Simd::first_true_m32s` counts bit masks from
 /// the wrong end in pulp 0.22.3.)
 #[inline(always)]
-fn bits<S: Simd>(mask: S::m32s) -> u64 {
+pub(crate) fn bits<S: Simd>(mask: S::m32s) -> u64 {
     if const { size_of::<S::m32s>() == 1 } {
         u64::from(bytemuck::cast::<_, u8>(mask))
     } else if const { size_of::<S::m32s>() == 2 } {

@@ -46,6 +46,7 @@ fn checks<'a>() -> Vec<Check<Subject<'a>>> {
         Check("out-of-range", "users, items and lengths out of range are errors", states::out_of_range),
         Check("predict", "predictions of pairs agree with the scores", states::predict),
         Check("top-k", "the best items are those of the sorted scores, seen ones left out", states::top_k),
+        Check("ranks", "held-out items stand where the sorted scores put them, among those not seen", states::ranks),
         Check("snapshot", "a model comes back from its snapshot bit for bit", states::snapshot),
         Check("hostile-snapshot", "a damaged snapshot is an error", states::hostile_snapshot),
         Check("empty-rows", "users and items without a rating get a finite score", empty_rows),
@@ -79,7 +80,7 @@ impl Subject<'_> {
         &self.runs[1]
     }
 
-    fn fit(&self, train: &Interactions) -> Result<Box<dyn Model>> {
+    pub(super) fn fit(&self, train: &Interactions) -> Result<Box<dyn Model>> {
         self.recipe()?.fit(&Training::new(train), self.run())
     }
 

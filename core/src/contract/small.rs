@@ -1,6 +1,6 @@
 //! Small data for the checks: fixed, and made here.
 
-use crate::{Interactions, Rows, Streams};
+use crate::{Duplicates, Interactions, Rows, Streams};
 use rand::RngExt;
 
 /// Side of the checkerboard. Even, so that both colours have as many users and items.
@@ -26,6 +26,16 @@ pub(super) fn ratings() -> Interactions {
         })
     };
     interactions(users as usize, items as usize, (0..users).flat_map(row))
+}
+
+/// Items held out of the same users, up to six of each; about half of them are among the ratings.
+pub(super) fn held_out() -> Interactions {
+    let full = ratings();
+    let (users, items) = (full.users() as u32, full.items() as u32);
+    let row = |user: u32| (0..user % 7).map(move |n| (user, (user * 5 + n * n) % items, 1.0));
+    interactions(full.users(), full.items(), (0..users).flat_map(row))
+        .merge(Duplicates::Last)
+        .expect("duplicates are joined")
 }
 
 /// The ratings without any of the first, a middle and the last user, nor of such items.

@@ -2,6 +2,8 @@
 
 use super::outcome::{Stop, caught, ensure};
 use super::recommender::Subject;
+use super::small;
+use crate::metrics::Position;
 use crate::snapshot::{self, Provenance};
 use crate::{Interactions, Model, Run, TopK};
 use nalgebra::DMatrix;
@@ -11,6 +13,7 @@ use serde_json::{Value as Json, json};
 pub(super) struct View {
     scores: DMatrix<f32>,
     top: TopK,
+    positions: Vec<Position>,
 }
 
 /// How many best items the checks ask for.
@@ -29,17 +32,20 @@ pub(super) fn scores(model: &dyn Model, users: &[u32], run: &Run) -> Result<DMat
     Ok(out)
 }
 
-/// Looks at a model: all scores, and the best items but for those in `seen`.
+/// Looks at a model: all scores, the best items but for those in `seen`, and where those in it stand.
 pub(super) fn observe(model: &dyn Model, seen: &Interactions, run: &Run) -> Result<View, Stop> {
     let users = everyone(model);
-    Ok(View { scores: scores(model, &users, run)?, top: model.top_k(&users, Some(seen), K, run)? })
+    let top = model.top_k(&users, Some(seen), K, run)?;
+    let positions = model.ranks(&users, None, seen, run)?;
+    Ok(View { scores: scores(model, &users, run)?, top, positions })
 }
 
 impl View {
     /// Fails where a bit differs.
     pub(super) fn same(&self, other: &Self, between: &str) -> Result<(), Stop> {
         same_bits(&self.scores, &other.scores, between)?;
-        ensure(self.top == other.top, || format!("the best items differ between {between}"))
+        ensure(self.top == other.top, || format!("the best items differ between {between}"))?;
+        ensure(self.positions == other.positions, || format!("the positions differ between {between}"))
     }
 }
 
@@ -97,6 +103,7 @@ pub(super) fn out_of_range(s: &Subject<'_>) -> Result<(), Stop> {
     let tried = [
         ("scores of a user", model.score(&[0, user], &mut out, run).is_err()),
         ("best items of a user", model.top_k(&[user], None, K, run).is_err()),
+        ("positions for a user", model.ranks(&[user], None, &s.train, run).is_err()),
         ("predictions for a user", model.predict(&[user], &[0], &mut [0.0], run).is_err()),
         ("predictions for an item", model.predict(&[0], &[item], &mut [0.0], run).is_err()),
     ];
@@ -161,6 +168,49 @@ pub(super) fn top_k(s: &Subject<'_>) -> Result<(), Stop> {
                 })?;
             }
         }
+    }
+    Ok(())
+}
+
+/// Where each held-out item stands by the sorted scores, straight from the definition.
+fn standing(scores: &[f32], seen: &[u32], held_out: &[u32]) -> Vec<Position> {
+    let rivals: Vec<f32> =
+        (0..).zip(scores).filter(|(i, _)| !seen.contains(i) && !held_out.contains(i)).map(|(_, &s)| s).collect();
+    let position = |&item: &u32| {
+        let count =
+            |of: fn(&f32, &f32) -> bool| rivals.iter().filter(|rival| of(rival, &scores[item as usize])).count();
+        let (greater, equal) = (count(f32::gt) as u32, count(f32::eq) as u32);
+        Position { greater, equal, candidates: rivals.len() as u32 }
+    };
+    held_out.iter().map(position).collect()
+}
+
+pub(super) fn ranks(s: &Subject<'_>) -> Result<(), Stop> {
+    stand_by_scores(s.model()?, s)?;
+    // Items that nobody has rated often score the same. Whether they can be fitted is the business of `empty-rows`.
+    match caught(|| s.fit(&small::holes())) {
+        Ok(Ok(model)) => stand_by_scores(model.as_ref(), s),
+        _ => Ok(()),
+    }
+}
+
+fn stand_by_scores(model: &dyn Model, s: &Subject<'_>) -> Result<(), Stop> {
+    // Backwards, with a repetition; the held-out items are in part seen, and some users have none.
+    let users: Vec<u32> = everyone(model).into_iter().rev().chain([3]).collect();
+    let all = scores(model, &users, s.run())?;
+    let held_out = small::held_out();
+    for (about, seen) in [("among all items", None), ("among unseen items", Some(&s.train))] {
+        let mut got = model.ranks(&users, seen, &held_out, s.run())?.into_iter();
+        for (b, &user) in users.iter().enumerate() {
+            let hidden = seen.map_or(&[][..], |s| s.by_user().partners(user as usize));
+            let held_out = held_out.by_user().partners(user as usize);
+            let got: Vec<Position> = got.by_ref().take(held_out.len()).collect();
+            let expected = standing(all.column(b).as_slice(), hidden, held_out);
+            ensure(got == expected, || {
+                format!("items {held_out:?} of user {user} stand at {got:?} {about}, by scores at {expected:?}")
+            })?;
+        }
+        ensure(got.next().is_none(), || format!("there are positions left {about}"))?;
     }
     Ok(())
 }

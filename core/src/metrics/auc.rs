@@ -19,9 +19,10 @@ use std::slice;
 
 use super::candidates::{NonFinite, runs, score};
 use super::ranking::discount;
+use super::targets::Targets;
 
 /// Where one held-out item stands among its candidates.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Position {
     /// Candidates with a strictly greater score.
     pub greater: u32,
@@ -41,17 +42,55 @@ impl Position {
     /// # Panics
     /// When `excluded` is not ascending, or it or `item` lies outside of `scores`.
     pub fn count(scores: &[f32], item: u32, excluded: &[u32]) -> Result<Self, NonFinite> {
+        let mut position = Self::default();
         let runs = runs(scores, [excluded, slice::from_ref(&item)]);
         let target = score(scores, item)?;
-        let mut position = Self { greater: 0, equal: 0, candidates: 0 };
         for rivals in runs {
             let rivals = rivals?;
-            let (greater, equal) = tally(rivals, target);
-            position.greater += greater;
-            position.equal += equal;
+            pass_for_each(rivals, &[target], slice::from_mut(&mut position));
             position.candidates += rivals.len() as u32;
         }
         Ok(position)
+    }
+
+    /// Counts the position of each item of `held_out` among all items of `scores` (one per item) in neither ascending list,
+    /// `held_out` or `excluded`: so one held-out item never counts against another. The lists may overlap.
+    ///
+    /// Costs `O(I log R)` for `I` items, `R` held out (a vectorised pass for each where they are few).
+    ///
+    /// # Errors
+    /// When the score of a held-out item, or else of a candidate, is not finite; names the first such item.
+    ///
+    /// # Panics
+    /// When a list is not ascending or reaches outside of `scores`.
+    pub fn count_all(scores: &[f32], held_out: &[u32], excluded: &[u32]) -> Result<Vec<Self>, NonFinite> {
+        let runs = runs(scores, [excluded, held_out]);
+        let targets = held_out.iter().map(|&item| score(scores, item)).collect::<Result<Vec<_>, _>>()?;
+        let mut positions = vec![Self::default(); targets.len()];
+        let mut candidates = 0;
+        if targets.len() <= FEW {
+            for rivals in runs {
+                let rivals = rivals?;
+                pass_for_each(rivals, &targets, &mut positions);
+                candidates += rivals.len() as u32;
+            }
+        } else {
+            let mut sorted = Targets::default();
+            sorted.set(&targets);
+            for rivals in runs {
+                let rivals = rivals?;
+                for rivals in rivals.chunks(Targets::LANES) {
+                    let mut scores = [f32::NEG_INFINITY; Targets::LANES];
+                    scores[..rivals.len()].copy_from_slice(rivals);
+                    let below = |score: f32| sorted.ascending().partition_point(|&target| target < score);
+                    sorted.add(scores, scores.map(below));
+                }
+                candidates += rivals.len() as u32;
+            }
+            sorted.finish(&mut positions);
+        }
+        positions.iter_mut().for_each(|position| position.candidates = candidates);
+        Ok(positions)
     }
 
     /// Rank from 0 with every tie against the item: `greater + equal`.
@@ -95,12 +134,32 @@ pub struct Auc {
     pub half_ties: f64,
 }
 
-/// Mean AUC of several held-out items of one user: the mean of [`Position::auc`] and [`Position::auc_half_ties`], each
-/// item ranked among the items of `scores` (one per item) in neither ascending list, `held_out` or `excluded`. So one
-/// held-out item never counts against another. The lists may overlap. Rendle et al. 2009.
-///
-/// `None` when nothing is held out or no candidate is left. Costs `O(I log R)` for `I` items, `R` held out (a
-/// vectorised pass for each where they are few). The sums of `greater` and `equal` are exact; one final division.
+impl Auc {
+    /// Mean of [`Position::auc`] and [`Position::auc_half_ties`] over all held-out items of one user, `None` without any or
+    /// without candidates. The sums of `greater` and `equal` are exact; one final division.
+    ///
+    /// # Panics
+    /// When the positions are not among equally many candidates: they belong to different users.
+    pub fn from_positions(positions: &[Position]) -> Option<Self> {
+        let candidates = u64::from(positions.first()?.candidates);
+        let (mut greater, mut equal) = (0, 0);
+        for position in positions {
+            assert_eq!(
+                u64::from(position.candidates),
+                candidates,
+                "held-out items of one user compete with the same ones"
+            );
+            greater += u64::from(position.greater);
+            equal += u64::from(position.equal);
+        }
+        let pairs = candidates * positions.len() as u64;
+        let auc = |before: f64| 1.0 - before / pairs as f64;
+        let half_ties = auc(greater as f64 + equal as f64 / 2.0);
+        (pairs > 0).then(|| Self { strict: auc((greater + equal) as f64), half_ties })
+    }
+}
+
+/// Mean AUC of several held-out items of one user: [`Auc::from_positions`] of [`Position::count_all`]. Rendle et al. 2009.
 ///
 /// # Errors
 /// When the score of a held-out item, or else of a candidate, is not finite; names the first such item.
@@ -108,34 +167,20 @@ pub struct Auc {
 /// # Panics
 /// When a list is not ascending or reaches outside of `scores`.
 pub fn mean_auc(scores: &[f32], held_out: &[u32], excluded: &[u32]) -> Result<Option<Auc>, NonFinite> {
-    let runs = runs(scores, [excluded, held_out]);
-    let mut targets = held_out.iter().map(|&item| score(scores, item)).collect::<Result<Vec<_>, _>>()?;
-    targets.sort_unstable_by(f32::total_cmp);
-    let (mut greater, mut equal, mut candidates) = (0, 0, 0);
-    for rivals in runs {
-        let rivals = rivals?;
-        candidates += rivals.len() as u64;
-        if targets.len() <= FEW {
-            for (above, tied) in targets.iter().map(|&target| tally(rivals, target)) {
-                greater += u64::from(above);
-                equal += u64::from(tied);
-            }
-        } else {
-            for &score in rivals {
-                let below = targets.partition_point(|&target| target < score);
-                greater += below as u64;
-                equal += targets[below..].partition_point(|&target| target <= score) as u64;
-            }
-        }
-    }
-    let pairs = candidates * targets.len() as u64;
-    let auc = |before: f64| 1.0 - before / pairs as f64;
-    Ok((pairs > 0)
-        .then(|| Auc { strict: auc((greater + equal) as f64), half_ties: auc(greater as f64 + equal as f64 / 2.0) }))
+    Ok(Auc::from_positions(&Position::count_all(scores, held_out, excluded)?))
 }
 
 /// Up to this many held-out items one vectorised pass for each is faster than a binary search for each candidate.
 const FEW: usize = 64;
+
+/// Adds to each position the scores that are greater than and equal to its target.
+fn pass_for_each(scores: &[f32], targets: &[f32], positions: &mut [Position]) {
+    for (position, &target) in positions.iter_mut().zip(targets) {
+        let (greater, equal) = tally(scores, target);
+        position.greater += greater;
+        position.equal += equal;
+    }
+}
 
 /// How many scores are greater than and equal to `target`. Without branches, so that it is vectorised.
 fn tally(scores: &[f32], target: f32) -> (u32, u32) {
@@ -224,6 +269,7 @@ mod tests {
                 let list = |bit: u32| (0..5).filter(|item| roles >> (2 * item + bit) & 1 == 1).collect::<Vec<u32>>();
                 let (held_out, excluded) = (list(0), list(1));
                 let expected = every_pair(&scores, &held_out, &excluded);
+                assert_eq!(Position::count_all(&scores, &held_out, &excluded).as_ref(), Ok(&expected));
                 let found = mean_auc(&scores, &held_out, &excluded).unwrap();
                 let mean = |of: fn(&Position) -> Option<f64>| {
                     let values: Option<Vec<f64>> = expected.iter().map(of).collect();
@@ -263,6 +309,7 @@ mod tests {
         let excluded: Vec<u32> = (0..997).step_by(5).collect();
         for held_out in [&held_out[..], &held_out[..FEW], &held_out[..FEW + 1]] {
             let expected = every_pair(&scores, held_out, &excluded);
+            assert_eq!(Position::count_all(&scores, held_out, &excluded).as_ref(), Ok(&expected));
             let mean = |of: fn(&Position) -> Option<f64>| {
                 expected.iter().map(|position| of(position).unwrap()).sum::<f64>() / expected.len() as f64
             };
@@ -270,5 +317,10 @@ mod tests {
             assert!((auc.strict - mean(Position::auc)).abs() < 1e-12);
             assert!((auc.half_ties - mean(Position::auc_half_ties)).abs() < 1e-12);
         }
+    }
+    #[test]
+    #[should_panic(expected = "compete with the same ones")]
+    fn positions_of_different_users_have_no_common_auc() {
+        let _ = Auc::from_positions(&[1, 2].map(|candidates| Position { candidates, ..Position::default() }));
     }
 }

@@ -3,9 +3,9 @@
 //! | metric | here | range, better | over |
 //! | --- | --- | --- | --- |
 //! | RMSE, MAE | [`rmse`], [`mae`] | 0.., lower | predicted and actual ratings |
-//! | hit rate, precision, recall, nDCG, MRR, MAP at K | [`Hits`] | 0..=1, higher | one user's ranked list |
+//! | hit rate, precision, recall, nDCG, MRR, MAP at K | [`Hits`] | 0..=1, higher | one user's ranked list, or positions |
 //! | hit rate, nDCG, AUC | [`Position`] | 0..=1, higher | one held-out item among all its candidates |
-//! | AUC, several held-out items | [`mean_auc`] | 0..=1, higher | one user's scores of all items |
+//! | AUC, several held-out items | [`mean_auc`], [`Auc`] | 0..=1, higher | one user's scores of all items, or positions |
 //! | coverage | [`coverage`] | 0..=1, higher is wider | how often each item was shown |
 //! | Gini coefficient | [`gini`] | 0..1, lower is more even | how often each item was shown |
 //! | DEE, UGF, CVS | [`Experience`] | 0.., lower is more even | recommendations, by groups of users and of items |
@@ -27,6 +27,7 @@ mod exposure;
 mod fairness;
 pub mod off_policy;
 mod ranking;
+mod targets;
 
 pub use accuracy::{mae, rmse};
 pub use auc::{Auc, Position, mean_auc};
@@ -34,6 +35,7 @@ pub use candidates::NonFinite;
 pub use exposure::{coverage, gini};
 pub use fairness::{Deviation, Experience, GroupMeans};
 pub use ranking::Hits;
+pub use targets::Targets;
 
 /// Whether each item occurs once, in increasing order.
 fn ascending(items: &[u32]) -> bool {

@@ -15,7 +15,7 @@
 //! question answering track report" (reciprocal rank); Buckley & Voorhees 2000, "Evaluating evaluation measure stability"
 //! (average precision; truncated at K, and divided by `m` so that a perfect list of K items earns 1).
 
-use super::ascending;
+use super::{Position, ascending};
 
 /// Where one user's relevant items stand in the list of recommendations: all that the list metrics depend on.
 ///
@@ -55,6 +55,25 @@ impl Hits {
             }
         }
         (!relevant.is_empty()).then_some(Self { ranks, relevant: relevant.len() })
+    }
+
+    /// The hits of one user's ranking of all candidates and held-out items, from the positions of the held-out items, in any
+    /// order: every list metric at every cut-off, and no list. Ties count against the held-out items.
+    ///
+    /// The n-th best held-out item, from 0, stands behind the candidates before it and the n better held-out items, so at
+    /// rank `position.rank() + n`. `None` when nothing is held out.
+    ///
+    /// ```
+    /// # use evenhand_core::metrics::{Hits, Position};
+    /// let position = |greater| Position { greater, equal: 0, candidates: 9 };
+    /// let hits = Hits::from_positions(&[position(3), position(0)]).unwrap(); // ranks 0 and 4
+    /// assert_eq!((hits.recall_at(4), hits.recall_at(5)), (0.5, 1.0));
+    /// ```
+    pub fn from_positions(positions: &[Position]) -> Option<Self> {
+        let mut ranks: Vec<u32> = positions.iter().map(Position::rank).collect();
+        ranks.sort_unstable();
+        (0..).zip(&mut ranks).for_each(|(better, rank)| *rank += better);
+        (!ranks.is_empty()).then_some(Self { relevant: ranks.len(), ranks })
     }
 
     /// Hit rate: 1 when any of the first `k` items is relevant, else 0.
@@ -174,6 +193,39 @@ mod tests {
                 assert_eq!((position.ndcg_at(k), position.hit_at(k)), (hits.ndcg_at(k), hits.hit_at(k)));
             }
         }
+    }
+
+    /// Orders of 6 items, with every set of held-out items and every set of seen ones.
+    #[test]
+    fn positions_give_the_hits_of_the_whole_ranking() {
+        let mut order: Vec<u32> = (0..6).collect();
+        for round in (0..720usize).step_by(7) {
+            // The digits of the factorial number system name a permutation.
+            order.sort_unstable();
+            (0..6).fold(round, |code, at| {
+                let left = 6 - at;
+                order[at..=at + code % left].rotate_right(1);
+                code / left
+            });
+            let mut scores = [0.0; 6];
+            (0..).zip(&order).for_each(|(rank, &item)| scores[item as usize] = -(rank as f32));
+            for sets in 0..1u32 << 12 {
+                let set = |shift: u32| (0..6).filter(|item| sets >> (shift + item) & 1 == 1).collect::<Vec<u32>>();
+                let (held_out, seen) = (set(0), set(6));
+                let positions = Position::count_all(&scores, &held_out, &seen).unwrap();
+                let shown = |item: &u32| !seen.contains(item) || held_out.contains(item);
+                let list: Vec<u32> = order.iter().copied().filter(shown).collect();
+                assert_eq!(Hits::from_positions(&positions), Hits::new(&list, &held_out));
+            }
+        }
+    }
+
+    #[test]
+    fn equal_held_out_items_stand_one_after_the_other_behind_their_ties() {
+        // Scores 2 for items 0 and 1, 1 for 2 to 4; held out are 0, 2 and 3.
+        let positions = Position::count_all(&[2.0, 2.0, 1.0, 1.0, 1.0], &[0, 2, 3], &[]).unwrap();
+        assert_eq!(Hits::from_positions(&positions), Hits::new(&[1, 0, 4, 2, 3], &[0, 2, 3]));
+        assert_eq!(Hits::from_positions(&[]), None);
     }
 
     fn metrics(hits: &Hits, k: usize) -> [f64; 6] {

@@ -37,6 +37,14 @@ choice! {
         Nan = "nan",
         /// Recommends what the user has seen.
         Seen = "seen",
+        /// Ranks what the user has seen among the rivals.
+        Rivals = "rivals",
+        /// Ranks held-out items against each other.
+        Brothers = "brothers",
+        /// Breaks ties in favour of the held-out item.
+        Ties = "ties",
+        /// Ranks each user once, in order, whatever it is asked for.
+        Once = "once",
         /// Rounds its predictions.
         Rounded = "rounded",
         /// Scores by the place in the batch.
@@ -176,6 +184,40 @@ impl Model for Odd {
         }
         Ok(top)
     }
+
+    fn ranks(
+        &self,
+        users: &[u32],
+        seen: Option<&Interactions>,
+        held_out: &Interactions,
+        run: &Run,
+    ) -> Result<Vec<metrics::Position>> {
+        let mut users = users.to_vec();
+        if self.flaw == Flaw::Once {
+            users.sort_unstable();
+            users.dedup();
+        }
+        let mut scores = DMatrix::zeros(0, 0);
+        self.score(&users, &mut scores, run)?;
+        let mut all = Vec::new();
+        for (scores, &user) in scores.column_iter().zip(&users) {
+            let seen = seen.filter(|_| self.flaw != Flaw::Rivals);
+            let hidden = seen.map_or(&[][..], |s| s.by_user().partners(user as usize));
+            let held_out = held_out.by_user().partners(user as usize);
+            match self.flaw {
+                Flaw::Brothers => {
+                    for item in held_out {
+                        all.extend(dense::positions(scores.as_slice(), hidden, &[*item])?);
+                    }
+                }
+                _ => all.extend(dense::positions(scores.as_slice(), hidden, held_out)?),
+            }
+        }
+        if self.flaw == Flaw::Ties {
+            all.iter_mut().for_each(|position| position.equal = 0);
+        }
+        Ok(all)
+    }
 }
 
 fn outcomes(flaw: Flaw) -> Vec<Outcome> {
@@ -205,9 +247,13 @@ fn each_flaw_fails_its_check() {
         (Flaw::Refit, "refit"),
         (
             Flaw::Nan,
-            "finite threads seed predict top-k snapshot empty-rows constant duplicates tiny checkerboard refit",
+            "finite threads seed predict top-k ranks snapshot empty-rows constant duplicates tiny checkerboard refit",
         ),
         (Flaw::Seen, "top-k checkerboard"),
+        (Flaw::Rivals, "ranks"),
+        (Flaw::Brothers, "ranks"),
+        (Flaw::Ties, "ranks"),
+        (Flaw::Once, "ranks"),
         (Flaw::Rounded, "predict"),
         (Flaw::Place, "batches predict"),
         (Flaw::Ghosts, "out-of-range"),
