@@ -26,7 +26,7 @@ use super::{Attacked, Figure, mean_and_sd};
 use crate::experiment::{Attacks, Eval, Relevant, direction_name};
 use crate::per_user::PerUser;
 use crate::split::Fold;
-use evenhand_core::metrics::Position;
+use evenhand_core::metrics::{Auc, Hits, Position};
 use evenhand_core::{Dataset, Factors, Interactions, Model as _, Result, Rows, Run};
 use evenhand_plugins::pairwise::Attack;
 use nalgebra::DMatrix;
@@ -194,23 +194,11 @@ impl<'a> FullRanking<'a> {
 }
 
 /// The metrics of one user by the positions of the relevant items, at least one: `hr` and `ndcg` at every length, then both
-/// AUCs, NaN without candidates. The n-th best relevant item, n from 0, stands n places lower than its position among
-/// the candidates says.
-// TO BE REPLACED by `metrics::Hits::from_positions` and the AUC from positions of the core.
-fn of_positions(positions: &[Position], k: &[usize]) -> Vec<f64> {
-    let mut ranks: Vec<u32> = positions.iter().map(Position::rank).collect();
-    ranks.sort_unstable();
-    let at = |greater: u32| Position { greater, equal: 0, candidates: 0 };
-    let stands: Vec<Position> = ranks.iter().zip(0..).map(|(rank, n)| at(rank + n)).collect();
-    let of_length = |&k: &usize| {
-        let hit = stands[0].hit_at(k);
-        let ideal: f64 = (0..).take(k.min(stands.len())).map(|n| at(n).ndcg_at(k)).sum();
-        [hit, stands.iter().map(|stand| stand.ndcg_at(k)).sum::<f64>() / ideal]
-    };
-    let sum = |of: fn(&Position) -> u32| positions.iter().map(|p| u64::from(of(p))).sum::<u64>() as f64;
-    let (greater, equal, pairs) = (sum(|p| p.greater), sum(|p| p.equal), sum(|p| p.candidates));
-    let auc = |before: f64| if pairs > 0.0 { 1.0 - before / pairs } else { f64::NAN };
-    k.iter().flat_map(of_length).chain([auc(greater + equal), auc(greater + equal / 2.0)]).collect()
+/// AUCs, NaN without candidates.
+fn of_positions(positions: &[Position], k: &[usize]) -> impl Iterator<Item = f64> {
+    let hits = Hits::from_positions(positions).expect("a tested user has a relevant item");
+    let auc = Auc::from_positions(positions).map_or([f64::NAN; 2], |auc| [auc.strict, auc.half_ties]);
+    k.iter().flat_map(move |&k| [hits.hit_at(k), hits.ndcg_at(k)]).chain(auc)
 }
 
 #[cfg(test)]
