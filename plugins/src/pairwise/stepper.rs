@@ -79,13 +79,14 @@ impl Stepper {
         Ok([side(&self.batch.users, &gradient.users, users), side(&self.batch.items, &gradient.items, items)])
     }
 
-    /// The perturbation of the factors that raises the loss on `pairs`, which stays for [`CleanDelta::Stale`].
+    /// The perturbation of the factors that raises the loss on `pairs`, which stays for [`CleanDelta::Stale`]. With `attack_l2` the
+    /// squared factors of each pair weigh `l2`; in a step they weigh in all as much as those of the batch.
     ///
     /// # Errors
     /// As [`Self::step`].
     pub fn attack(&mut self, pairs: &Triples, against: &Against) -> Result<[DMatrix<f64>; 2]> {
         self.take(&Triples::default(), pairs)?;
-        self.descent.attack_all(&self.at, &against.adversary(), &self.all);
+        self.descent.attack_all(&self.at, &against.adversary(), &self.all, pairs.len());
         Ok(self.delta())
     }
 
