@@ -81,6 +81,12 @@ impl File {
 }
 
 impl Tolerance {
+    /// For files that do not state theirs.
+    #[allow(dead_code, reason = "most do")]
+    pub(crate) const fn new(relative: f64, absolute: f64) -> Self {
+        Self { relative, absolute }
+    }
+
     /// Whether `got` is near enough to `expected`; a NaN never is.
     #[allow(dead_code, reason = "not every system has one")]
     pub(crate) fn near(&self, what: impl std::fmt::Display, got: f64, expected: f64) -> Result<(), String> {
