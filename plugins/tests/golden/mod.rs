@@ -61,6 +61,7 @@ impl File {
     }
 
     /// The `cases` of a JSON file.
+    #[allow(dead_code, reason = "some files are one case")]
     pub(crate) fn cases<C: DeserializeOwned>(&self) -> Result<Vec<C>, String> {
         #[derive(Deserialize)]
         struct Body<C> {

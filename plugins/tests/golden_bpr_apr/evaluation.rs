@@ -71,7 +71,7 @@ fn narrow(side: &DMatrix<f64>) -> Result<DMatrix<f32>, String> {
     if exact { Ok(side.map(|x| x as f32)) } else { Err("a factor that is not half an integer".into()) }
 }
 
-fn likes(items: usize, lists: impl Iterator<Item = Vec<u32>> + ExactSizeIterator) -> Result<Interactions, String> {
+fn likes(items: usize, lists: impl ExactSizeIterator<Item = Vec<u32>>) -> Result<Interactions, String> {
     let (users, mut rows) = (lists.len(), Rows::default());
     (0..).zip(lists).for_each(|(user, list)| list.iter().for_each(|&item| rows.push(user, item, 1.0)));
     Interactions::new(users, items, &rows).map_err(|e| e.to_string())
