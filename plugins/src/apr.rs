@@ -77,7 +77,7 @@ plugin! {
         scope: Option<Scope> = None;
         /// Where the plain loss is taken. `stale` needs the scope `full`.
         clean_delta: Option<CleanDelta> = None;
-        /// Whether the squared factors are part of the loss that the adversary raises.
+        /// Whether the squared factors are part of the loss that the adversary raises, weighing as much as those of a batch.
         attack_l2: Option<bool> = None;
         /// What becomes of Adagrad's sums of squares before the adversarial epochs.
         optimiser_state: Option<OptimiserState> = None;

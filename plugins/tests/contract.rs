@@ -30,13 +30,16 @@ fn recommenders() {
         true => recommender_with(plugin, &small(plugin.name)),
         false => recommender(plugin),
     };
-    all::<dyn Recommender>(&["als", "autoencoder", "bayesian-linear", "mf", "popularity", "random"], check);
+    let expected = ["als", "apr", "autoencoder", "bayesian-linear", "bpr", "mf", "popularity", "random"];
+    all::<dyn Recommender>(&expected, check);
 }
 
 /// Parameters under which a plugin is checked where its defaults take too long.
 fn small(plugin: &str) -> Json {
     match plugin {
+        "apr" => json!({ "factors": 8, "epochs": 10, "adversarial_epochs": 5, "batch": 32 }),
         "autoencoder" => json!({ "hidden": [64], "epochs": 200, "learning_rate": 0.02, "dropout": 0.5 }),
+        "bpr" => json!({ "factors": 8, "epochs": 30, "learning_rate": 0.05 }),
         _ => json!({}),
     }
 }

@@ -4,7 +4,7 @@
 use evenhand_core::{Interactions, Recommender, Registry, Rows, Run, Simulator, Training};
 use evenhand_plugins as _;
 use nalgebra::DMatrix;
-use serde_json::json;
+use serde_json::{Value as Json, json};
 
 #[test]
 fn random() {
@@ -17,6 +17,40 @@ fn random() {
     let users_0_and_2 =
         [0.9417518, 0.60079557, 0.69266623, 0.58077663, 0.46177584, 0.48903865, 0.012204587, 0.097503364];
     assert_eq!(scores.as_slice(), users_0_and_2);
+}
+
+/// Scores of the first and the last of three users after learning from six likes of five items.
+fn of_likes(plugin: &str, params: &Json) -> Vec<f32> {
+    let mut rows = Rows::default();
+    [(0, 0), (0, 1), (1, 1), (1, 2), (2, 3), (2, 4)].into_iter().for_each(|(user, item)| rows.push(user, item, 1.0));
+    let (train, run) = (Interactions::new(3, 5, &rows).unwrap(), Run::new(42));
+    let recipe = Registry::<dyn Recommender>::linked().unwrap().build(plugin, params).unwrap();
+    let model = recipe.fit(&Training::new(&train), &run).unwrap();
+    let mut scores = DMatrix::zeros(0, 0);
+    model.score(&[0, 2], &mut scores, &run).unwrap();
+    scores.as_slice().into()
+}
+
+#[test]
+fn bpr() {
+    let scores = of_likes("bpr", &json!({ "factors": 3, "epochs": 20, "learning_rate": 0.2, "start": 0.1 }));
+    let users_0_and_2 = [
+        1.1206002, 2.1080017, -0.372325, -1.398954, -1.4382566, -1.3340149, -1.2224445, -1.1054896, 1.7953292,
+        1.8755392,
+    ];
+    assert_eq!(scores, users_0_and_2);
+}
+
+/// Plain epochs, then some against an adversary.
+#[test]
+fn apr() {
+    let params =
+        json!({ "factors": 3, "epochs": 6, "adversarial_epochs": 6, "batch": 4, "learning_rate": 0.3, "eps": 0.2 });
+    let users_0_and_2 = [
+        1.2062477, 3.2788622, 1.2594378, -2.3687408, -2.7243207, -1.3744259, -4.303493, -1.8070184, 3.0653095,
+        3.5092216,
+    ];
+    assert_eq!(of_likes("apr", &params), users_0_and_2);
 }
 
 /// The general mode; the other one is pinned by the golden cases.

@@ -6,7 +6,8 @@
 //!
 //! The perturbation D is what [`super::Attack`] does to the parameters of the moment, and a constant for the gradient. He et al.
 //! 2018, equations 6 to 9. The published sum over pairs has a mean of the squares over pairs and factors instead: with B pairs of
-//! rank d, `l2 = 2 reg / (B d)`.
+//! rank d, `l2 = 2 reg / (B d)`. So beside the sum over all A pairs, where the adversary attacks these, the squares weigh no more
+//! than beside that over a batch: `l2 B / A` for each pair.
 
 use super::adagrad::Adagrad;
 use super::attack::{Direction, Moved, Normalise, Steps};
@@ -119,7 +120,7 @@ impl<T: Logistic> Descent<T> {
     ) {
         let (arch, rule) = (Arch::new(), self.rule);
         if adversary.is_some_and(|a| a.clean_delta == CleanDelta::Stale) {
-            self.attack_all_once(at, adversary, all);
+            self.attack_all_once(at, adversary, all, batch.len());
             self.displace(arch, at, batch, true);
             self.gradient.compute(arch, batch, &self.moved, at, rule.cut);
         } else {
@@ -128,7 +129,7 @@ impl<T: Logistic> Descent<T> {
         if let Some(adversary) = adversary {
             let of_all = adversary.direction == Direction::Gradient && adversary.scope == Scope::Full;
             if of_all {
-                self.attack_all(at, adversary, all);
+                self.attack_all(at, adversary, all, batch.len());
             } else {
                 self.attack_batch(arch, at, batch, adversary, rng);
             }
@@ -164,13 +165,15 @@ impl<T: Logistic> Descent<T> {
         }
     }
 
-    /// The steps of the adversary against the loss of the pairs `all`, for all rows.
-    pub(super) fn attack_all(&mut self, at: &Tables<T>, adversary: &Adversary, all: &Batch) {
+    /// The steps of the adversary against the loss of the pairs `all`, for all rows. The squared factors weigh in it as much as
+    /// those of `pairs` pairs do.
+    pub(super) fn attack_all(&mut self, at: &Tables<T>, adversary: &Adversary, all: &Batch, pairs: usize) {
         let arch = Arch::new();
         let gradient = &mut self.adversarial;
         gradient.compute(arch, all, &Among { all: at, batch: all }, at, self.rule.cut);
         if adversary.attack_l2 && self.rule.l2 > 0.0 {
-            arch.dispatch(Shrink { weight: T::of(self.rule.l2), at, batch: all, to: &mut gradient.rows });
+            let weight = T::of(self.rule.l2 * pairs as f64 / all.len() as f64);
+            arch.dispatch(Shrink { weight, at, batch: all, to: &mut gradient.rows });
         }
         (self.delta.rank, self.delta.width) = (at.rank, at.width);
         for (which, from, to, rows) in [
@@ -187,9 +190,9 @@ impl<T: Logistic> Descent<T> {
     }
 
     /// The same where there was no such step yet: the published notebook attacks before it defends.
-    fn attack_all_once(&mut self, at: &Tables<T>, adversary: Option<&Adversary>, all: &Batch) {
+    fn attack_all_once(&mut self, at: &Tables<T>, adversary: Option<&Adversary>, all: &Batch, pairs: usize) {
         if let Some(adversary) = adversary.filter(|_| self.delta.users.is_empty()) {
-            self.attack_all(at, adversary, all);
+            self.attack_all(at, adversary, all, pairs);
         }
     }
 

@@ -3,7 +3,7 @@
 use super::batch::{Batch, Slots, Triples};
 use super::descent::{Adversary, Descent, Rule};
 use super::tables::Tables;
-use super::{Attack, CleanDelta, Scope};
+use super::{Attack, CleanDelta, Direction, Scope};
 use evenhand_core::{Error, Result, Streams};
 use nalgebra::DMatrix;
 
@@ -50,10 +50,11 @@ impl Stepper {
     /// One step of Adagrad on `batch`; `all` is what an adversary with [`Scope::Full`] attacks.
     ///
     /// # Errors
-    /// [`Error::Shape`] for pairs of other lengths or of users and items that do not exist.
+    /// [`Error::Shape`] for pairs of other lengths or of users and items that do not exist; [`Error::OutOfRange`] for
+    /// [`CleanDelta::Stale`] unless the gradient of all pairs is followed: nothing else leaves a perturbation behind.
     pub fn step(&mut self, batch: &Triples, against: Option<&Against>, all: &Triples) -> Result<()> {
         self.take(batch, all)?;
-        let adversary = against.map(Against::adversary);
+        let adversary = against.map(Against::adversary).transpose()?;
         let rng = &mut Streams::new(0).rng(0);
         self.descent.step(&mut self.at, &self.batch, adversary.as_ref(), &self.all, rng);
         Ok(())
@@ -65,7 +66,7 @@ impl Stepper {
     /// As [`Self::step`].
     pub fn gradient(&mut self, batch: &Triples, against: Option<&Against>, all: &Triples) -> Result<[DMatrix<f64>; 2]> {
         self.take(batch, all)?;
-        let adversary = against.map(Against::adversary);
+        let adversary = against.map(Against::adversary).transpose()?;
         self.descent.derive(&self.at, &self.batch, adversary.as_ref(), &self.all, &mut Streams::new(0).rng(0));
         let gradient = &self.descent.gradient.rows;
         let side = |which: &[u32], rows: &[f64], entities: usize| {
@@ -79,13 +80,14 @@ impl Stepper {
         Ok([side(&self.batch.users, &gradient.users, users), side(&self.batch.items, &gradient.items, items)])
     }
 
-    /// The perturbation of the factors that raises the loss on `pairs`, which stays for [`CleanDelta::Stale`].
+    /// The perturbation of the factors that raises the loss on `pairs`, which stays for [`CleanDelta::Stale`]. With `attack_l2` the
+    /// squared factors of each pair weigh `l2`; in a step they weigh in all as much as those of the batch.
     ///
     /// # Errors
     /// As [`Self::step`].
     pub fn attack(&mut self, pairs: &Triples, against: &Against) -> Result<[DMatrix<f64>; 2]> {
         self.take(&Triples::default(), pairs)?;
-        self.descent.attack_all(&self.at, &against.adversary(), &self.all);
+        self.descent.attack_all(&self.at, &against.adversary()?, &self.all, pairs.len());
         Ok(self.delta())
     }
 
@@ -130,14 +132,20 @@ impl Stepper {
 }
 
 impl Against {
-    fn adversary(&self) -> Adversary {
-        Adversary {
+    fn adversary(&self) -> Result<Adversary> {
+        let remembered = self.attack.direction == Direction::Gradient && self.scope == Scope::Full;
+        if self.clean_delta == CleanDelta::Stale && !remembered {
+            let (field, value) = ("clean_delta".into(), "stale".into());
+            let range = "zero, unless direction = gradient and scope = full".into();
+            return Err(Error::OutOfRange { plugin: None, field, value, range });
+        }
+        Ok(Adversary {
             direction: self.attack.direction,
             eps: self.attack.eps,
             weight: self.weight,
             scope: self.scope,
             clean_delta: self.clean_delta,
             attack_l2: self.attack_l2,
-        }
+        })
     }
 }
