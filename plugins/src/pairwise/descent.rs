@@ -135,7 +135,8 @@ impl<T: Logistic> Descent<T> {
             }
             self.displace(arch, at, batch, of_all);
             self.adversarial.compute(arch, batch, &self.moved, at, rule.cut);
-            add(T::of(adversary.weight), &self.adversarial.rows, &mut self.gradient.rows);
+            let (from, to) = (&self.adversarial.rows, &mut self.gradient.rows);
+            arch.dispatch(Add { weight: T::of(adversary.weight), from, to });
         }
         if rule.l2 > 0.0 {
             arch.dispatch(Shrink { weight: T::of(rule.l2), at, batch, to: &mut self.gradient.rows });
@@ -248,9 +249,22 @@ impl<T: Real> WithSimd for KeepHardest<'_, T> {
     }
 }
 
-fn add<T: Real>(weight: T, from: &Tables<T>, to: &mut Tables<T>) {
-    for (from, to) in [(&from.users, &mut to.users), (&from.items, &mut to.items), (&from.biases, &mut to.biases)] {
-        to.iter_mut().zip(from).for_each(|(to, &from)| *to = *to + weight * from);
+/// `to += weight from`.
+struct Add<'a, T> {
+    weight: T,
+    from: &'a Tables<T>,
+    to: &'a mut Tables<T>,
+}
+
+impl<T: Real> WithSimd for Add<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { weight, from, to } = self;
+        axpy(simd, weight, &from.users, &mut to.users);
+        axpy(simd, weight, &from.items, &mut to.items);
+        to.biases.iter_mut().zip(&from.biases).for_each(|(to, &from)| *to = *to + weight * from);
     }
 }
 
