@@ -75,7 +75,8 @@ plugin! {
         preset: Preset = Preset::Paper;
         /// Whose loss the adversary raises: that of the batch, or of all likes.
         scope: Option<Scope> = None;
-        /// Where the plain loss is taken. `stale` needs the scope `full`.
+        /// Where the plain loss is taken. `stale` needs the scope `full` and an adversary who knows the gradient; chance takes
+        /// no step that could go stale, so the preset `notebook` means `zero` with it.
         clean_delta: Option<CleanDelta> = None;
         /// Whether the squared factors are part of the loss that the adversary raises, weighing as much as those of a batch.
         attack_l2: Option<bool> = None;
@@ -148,23 +149,27 @@ impl Apr {
         self.check()?;
         let notebook = self.preset == Preset::Notebook;
         let scope = self.scope.unwrap_or(if notebook { Scope::Full } else { Scope::Batch });
-        let clean_delta = self.clean_delta.unwrap_or(if notebook { CleanDelta::Stale } else { CleanDelta::Zero });
-        if clean_delta == CleanDelta::Stale && scope != Scope::Full {
-            let (field, value) = ("clean_delta".into(), "stale".into());
-            let range = "zero, unless scope = full".into();
-            return Err(Error::OutOfRange { plugin: Some(Self::NAME.into()), field, value, range });
-        }
         let direction = match self.adversary {
             Opponent::None => None,
             Opponent::Random => Some(Direction::Random),
             Opponent::Gradient => Some(Direction::Gradient),
         };
+        let of_preset = match direction {
+            Some(Direction::Gradient) if notebook => CleanDelta::Stale,
+            _ => CleanDelta::Zero,
+        };
+        let clean_delta = self.clean_delta.unwrap_or(of_preset);
+        if clean_delta == CleanDelta::Stale && (scope != Scope::Full || direction == Some(Direction::Random)) {
+            let (field, value) = ("clean_delta".into(), "stale".into());
+            let range = "zero, unless scope = full and adversary = gradient".into();
+            return Err(Error::OutOfRange { plugin: Some(Self::NAME.into()), field, value, range });
+        }
         let adversary = direction.map(|direction| Adversary {
             direction,
             eps: self.eps,
             weight: self.adversarial_weight,
             scope,
-            clean_delta: if direction == Direction::Gradient { clean_delta } else { CleanDelta::Zero },
+            clean_delta,
             attack_l2: self.attack_l2.unwrap_or(notebook),
         });
         let stage = |epochs, adversary, reset| {

@@ -65,6 +65,13 @@ pub(crate) struct Adversary {
     pub(crate) attack_l2: bool,
 }
 
+impl Adversary {
+    /// Whether the steps of all rows come from the loss of all pairs.
+    pub(super) fn looks_at_all(&self) -> bool {
+        self.direction == Direction::Gradient && self.scope == Scope::Full
+    }
+}
+
 /// Adagrad, and room for what a step needs.
 pub(super) struct Descent<T> {
     pub(super) adagrad: Adagrad<T>,
@@ -127,7 +134,7 @@ impl<T: Logistic> Descent<T> {
             self.gradient.compute(arch, batch, &Among { all: at, batch }, at, rule.cut);
         }
         if let Some(adversary) = adversary {
-            let of_all = adversary.direction == Direction::Gradient && adversary.scope == Scope::Full;
+            let of_all = adversary.looks_at_all();
             if of_all {
                 self.attack_all(at, adversary, all, batch.len());
             } else {

@@ -4,7 +4,7 @@
 //! stream of its own, so it makes no difference who draws it, or when.
 
 use super::batch::{Batch, Slots, Triples};
-use super::descent::{Adversary, Descent, Scope, keep_hardest};
+use super::descent::{Adversary, Descent, keep_hardest};
 use super::loss::Logistic;
 use super::pairs::Pairs;
 use super::tables::Tables;
@@ -67,7 +67,7 @@ impl<'a> Minibatches<'a> {
         batches: Range<usize>,
         run: &Run,
     ) -> Result<(usize, usize)> {
-        let full = adversary.is_some_and(|a| a.scope == Scope::Full);
+        let full = adversary.is_some_and(Adversary::looks_at_all);
         let at_once = if full { 1 } else { (AHEAD / self.size).max(1) };
         let chunk = |first: usize| first..batches.end.min(first + at_once);
         let [mut now, mut next] = std::mem::take(&mut self.ready);

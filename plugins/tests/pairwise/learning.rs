@@ -261,11 +261,13 @@ fn the_stale_place_needs_an_attack_on_all() {
     let train = likes(6, 5, 1);
     let fit = |params: Json| recommender("apr", &params).fit(&Training::new(&train), &Run::new(0));
     let epochs = json!({ "epochs": 1, "adversarial_epochs": 1 });
-    for more in [json!({ "clean_delta": "stale" }), json!({ "preset": "notebook", "scope": "batch" })] {
+    let by_chance = json!({ "clean_delta": "stale", "scope": "full", "adversary": "random" });
+    for more in [json!({ "clean_delta": "stale" }), json!({ "preset": "notebook", "scope": "batch" }), by_chance] {
         let refused = fit(with(&epochs, more)).err();
         assert!(matches!(&refused, Some(Error::OutOfRange { field, .. }) if field == "clean_delta"), "{refused:?}");
     }
-    for more in [json!({ "clean_delta": "stale", "scope": "full" }), json!({ "preset": "notebook" })] {
+    let by_chance = json!({ "preset": "notebook", "adversary": "random" });
+    for more in [json!({ "clean_delta": "stale", "scope": "full" }), json!({ "preset": "notebook" }), by_chance] {
         assert!(fit(with(&epochs, more)).is_ok());
     }
 }
