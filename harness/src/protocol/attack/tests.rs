@@ -192,14 +192,14 @@ fn likes_are_the_training_rows_that_would_be_relevant() {
 fn several_relevant_items_by_definition() {
     let at = |greater, equal| Position { greater, equal, candidates: 6 };
     // Ranks 1, 1 and 4: the items stand at 1, 2 and 6.
-    let found = of_positions(&[at(4, 0), at(0, 1), at(1, 0)], &[1, 3, 10]);
+    let found = of_positions(&[at(4, 0), at(0, 1), at(1, 0)], &[1, 3, 10]).collect::<Vec<f64>>();
     let gain = |stand: f64| 1.0 / (stand + 2.0).log2();
     let ideal: f64 = (0..3).map(|n| gain(f64::from(n))).sum();
     let expected = [0.0, 0.0, 1.0, (gain(1.0) + gain(2.0)) / ideal, 1.0, (gain(1.0) + gain(2.0) + gain(6.0)) / ideal];
     for (found, expected) in found.iter().zip(expected.into_iter().chain([1.0 - 6.0 / 18.0, 1.0 - 5.5 / 18.0])) {
         assert!((found - expected).abs() < 1e-12, "{found} {expected}");
     }
-    let alone = of_positions(&[Position { greater: 0, equal: 0, candidates: 0 }], &[1]);
+    let alone = of_positions(&[Position { greater: 0, equal: 0, candidates: 0 }], &[1]).collect::<Vec<f64>>();
     assert!(alone[..2] == [1.0, 1.0] && alone[2].is_nan() && alone[3].is_nan());
 }
 
