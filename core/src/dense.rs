@@ -409,6 +409,7 @@ mod tests {
         let error = Reference.top_k(&one, &[0], &nan, None, 1).unwrap_err();
         assert_eq!(error.to_string(), "score of item 0 became non-finite");
     }
+
     fn interactions(users: usize, items: usize, pairs: &[(u32, u32)]) -> Interactions {
         let mut rows = Rows::default();
         pairs.iter().for_each(|&(user, item)| rows.push(user, item, 1.0));

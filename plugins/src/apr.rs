@@ -59,7 +59,7 @@ plugin! {
         likes: Likes = Likes::Rated;
         /// Step length.
         learning_rate: f64 = 0.05, in 0.0..;
-        /// Weight of half the squared factors of a pair.
+        /// Weight of half the squared factors of a pair, and of its item biases.
         l2: f64 = 0.0, in 0.0..;
         /// Plain passes over all likes.
         epochs: usize = 20, in 0..;
@@ -75,8 +75,8 @@ plugin! {
         preset: Preset = Preset::Paper;
         /// Whose loss the adversary raises: that of the batch, or of all likes.
         scope: Option<Scope> = None;
-        /// Where the plain loss is taken. `stale` needs the scope `full` and an adversary who knows the gradient; chance takes
-        /// no step that could go stale, so the preset `notebook` means `zero` with it.
+        /// Where the plain loss is taken. `stale` needs the scope `full` and an adversary who knows the gradient: no other step
+        /// could go stale, and the preset `notebook` means `zero` with others.
         clean_delta: Option<CleanDelta> = None;
         /// Whether the squared factors are part of the loss that the adversary raises, weighing as much as those of a batch.
         attack_l2: Option<bool> = None;
@@ -98,7 +98,7 @@ plugin! {
         fairness: Option<Nested<dyn FairnessLoss>> = None;
         /// Weight of the fairness loss; the mean loss of a pair has the rest. Without a fairness loss it plays no part.
         lambda: f64 = 0.5, in 0.0..=1.0;
-        /// Steps on the fairness loss in an epoch.
+        /// Steps on the fairness loss in an epoch, between the batches.
         fairness_steps: usize = 8, in 1..=1024;
         /// Precision of factors and sums while fitting.
         precision: Precision = Precision::F32;
@@ -155,7 +155,7 @@ impl Apr {
             Opponent::Gradient => Some(Direction::Gradient),
         };
         let of_preset = match direction {
-            Some(Direction::Gradient) if notebook => CleanDelta::Stale,
+            Some(Direction::Gradient) if notebook && scope == Scope::Full => CleanDelta::Stale,
             _ => CleanDelta::Zero,
         };
         let clean_delta = self.clean_delta.unwrap_or(of_preset);

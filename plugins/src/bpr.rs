@@ -1,13 +1,20 @@
 //! Bayesian personalised ranking: factors learned from pairs of an item that is liked and one that is not known to be.
 //!
 //! ```text
-//! L = sum over likes (u, i) and drawn items j of ln(1 + e^-(s_ui - s_uj)) + l2/2 (|P_u|^2 + |Q_i|^2 + |Q_j|^2),   s_ui = P_u . Q_i + b_i
+//! L = sum over likes (u, i) and drawn items j of ln(1 + e^-(s_ui - s_uj)) + l2/2 (|P_u|^2 + |Q_i|^2 + |Q_j|^2 + b_i^2 + b_j^2),
+//! s_ui = P_u . Q_i + b_i
 //! ```
 //!
-//! - `sgd`: a step after each pair, on blocks of users and items that different threads may take: see [`crate::pairwise`].
+//! - `sgd`: a step after each pair. Users and items are cut into as many blocks each, the items at random and anew for every epoch;
+//!   in each of as many rounds every block of users meets another block of items. No two of these meetings share a row, so
+//!   threads take them in any order with one result, and their rows stay in the cache. What a like is compared with comes from
+//!   its own block of items: over the epochs that is any other item; by `popularity`, items are drawn as often as they are liked
+//!   within the block, so none more often than once in as many draws as there are blocks. There are 16 blocks, more for data
+//!   that is large, fewer for less than 2,048 items; one, and so one thread, for less than 256.
 //! - `adagrad`: a step after each batch, of the sum over its pairs. Adagrad's sums of squares start at 0.1.
 //!
-//! Rendle, Freudenthaler, Gantner & Schmidt-Thieme 2009, "BPR: Bayesian personalized ranking from implicit feedback", UAI.
+//! Rendle, Freudenthaler, Gantner & Schmidt-Thieme 2009, "BPR: Bayesian personalized ranking from implicit feedback", UAI; blocks:
+//! Gemulla, Nijkamp, Haas & Sismanis 2011, "Large-scale matrix factorization with distributed stochastic gradient descent", KDD.
 
 use crate::pairwise::{Batches, Likes, Plan, Pool, Stage};
 use crate::precision::Precision;
@@ -37,7 +44,7 @@ plugin! {
         optimiser: Optimiser = Optimiser::Sgd;
         /// Step length.
         learning_rate: f64 = 0.01, in 0.0..;
-        /// Weight of half the squared factors of a pair.
+        /// Weight of half the squared factors of a pair, and of its item biases.
         l2: f64 = 0.01, in 0.0..;
         /// Passes over all likes.
         epochs: usize = 100, in 1..;
@@ -57,7 +64,7 @@ plugin! {
         fairness: Option<Nested<dyn FairnessLoss>> = None;
         /// Weight of the fairness loss; the mean loss of a pair has the rest. Without a fairness loss it plays no part.
         lambda: f64 = 0.5, in 0.0..=1.0;
-        /// Steps on the fairness loss in an epoch.
+        /// Steps on the fairness loss in an epoch, between the batches or, of `sgd`, the rounds: see [`crate::bpr`].
         fairness_steps: usize = 8, in 1..=1024;
         /// Precision of factors and sums while fitting.
         precision: Precision = Precision::F32;

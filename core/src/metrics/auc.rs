@@ -318,6 +318,7 @@ mod tests {
             assert!((auc.half_ties - mean(Position::auc_half_ties)).abs() < 1e-12);
         }
     }
+
     #[test]
     #[should_panic(expected = "compete with the same ones")]
     fn positions_of_different_users_have_no_common_auc() {

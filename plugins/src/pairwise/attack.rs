@@ -5,7 +5,7 @@
 //! pair touches the row) that raises the loss, to first order as far as any step of that length can. He, He, Du & Chua 2018,
 //! "Adversarial personalized ranking for recommendation", equation 8. The control moves each row in a direction drawn at random.
 
-use super::batch::{Batch, Slots};
+use super::batch::{Batch, Slots, Triples};
 use super::gradient::{Among, Gradient};
 use super::pairs::{Pairs, Pool, Positives};
 use super::tables::Tables;
@@ -61,6 +61,9 @@ impl Attack {
             return Err(Error::shape("rows that the attack starts from", expected, got));
         }
         run.check()?;
+        if factors.latent == 0 {
+            return Ok(factors.clone()); // nothing was learned that could be moved
+        }
         run.install(|| {
             let mut moved = factors.clone();
             let delta = match self.direction {
@@ -80,15 +83,18 @@ impl Attack {
     }
 
     fn against(&self, factors: &Factors, train: &Interactions, run: &Run) -> Result<Tables<f32>> {
-        let positives = Positives::new(train, |value| value > 0.0);
-        let pairs = Pairs::new(&positives, Pool::Uniform, 1);
-        let triples = pairs.for_all(&run.streams.child("attack/negatives"));
+        let positives = Positives::new(train, |value| value > 0.0)?;
+        if positives.len() == 0 {
+            run.observer()
+                .note("no training row is a like that something could be compared with: the attack moves nothing");
+        }
+        let mut triples = Triples::default();
+        Pairs::new(&positives, Pool::Uniform, 1).for_all(&run.streams.child("attack/negatives"), &mut triples);
         let mut batch = Batch::default();
         batch.arrange(&triples, &mut Slots::new(train.users(), train.items()));
         // Biases take part in the margins, yet they are not moved.
         let (latent, rank) = (factors.latent, factors.rank());
-        let wide = |side: &DMatrix<f32>| side.map(f64::from);
-        let at = Tables::<f32>::new(&wide(&factors.users), &wide(&factors.items), Vec::new());
+        let at = tables(factors);
         let mut gradient = Gradient::default();
         gradient.compute(Arch::new(), &batch, &Among { all: &at, batch: &batch }, &at, true);
         let mut delta = at.zeros();
@@ -107,8 +113,7 @@ impl Attack {
     }
 
     fn anywhere(&self, factors: &Factors, run: &Run) -> Tables<f32> {
-        let narrow = |side: &DMatrix<f32>| side.map(f64::from);
-        let at = Tables::<f32>::new(&narrow(&factors.users), &narrow(&factors.items), Vec::new());
+        let at = tables(factors);
         let mut delta = at.zeros();
         let latent = factors.latent;
         for (label, rows) in [("attack/users", &mut delta.users), ("attack/items", &mut delta.items)] {
@@ -134,6 +139,12 @@ impl Attack {
             });
         }
     }
+}
+
+/// All factors in rows, biases and constants among them.
+fn tables(factors: &Factors) -> Tables<f32> {
+    let wide = |side: &DMatrix<f32>| side.map(f64::from);
+    Tables::new(&wide(&factors.users), &wide(&factors.items), Vec::new())
 }
 
 /// Rows become steps of length eps in their direction.

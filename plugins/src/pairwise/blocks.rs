@@ -53,8 +53,8 @@ pub(super) struct Blocks<'a> {
     streams: Streams,
     /// Users of each block.
     users: Vec<Range<usize>>,
-    /// Items of a block; the last one may have fewer.
-    block: usize,
+    /// Places of the items of each block in the order of an epoch.
+    items: Vec<Range<usize>>,
     /// The items of an epoch, block after block.
     order: Vec<u32>,
     /// Place of every item in that order.
@@ -79,14 +79,13 @@ impl<'a> Blocks<'a> {
         let (users, items) = (positives.offsets().len() - 1, positives.catalogue());
         let bytes = (users + items) * at.width * size_of::<T>();
         let blocks = bytes.div_ceil(CACHE).max(BLOCKS).min(items / ITEMS).clamp(1, 1 << 10);
-        let block = items.div_ceil(blocks).max(1);
-        let blocks = items.div_ceil(block).max(1);
         Self {
             positives,
             rule,
             streams,
-            users: even(positives.offsets(), blocks),
-            block,
+            // A user without likes is a row to be passed by, too.
+            users: even(users, blocks, |user| positives.offsets()[user] + user),
+            items: even(items, blocks, |place| place),
             order: (0..items as u32).collect(),
             place: vec![0; items],
             cells: vec![Cells::default(); blocks],
@@ -104,21 +103,19 @@ impl<'a> Blocks<'a> {
     /// Draws the blocks of an epoch and sorts the likes into them.
     pub(super) fn begin(&mut self, epoch: usize) {
         self.epoch = epoch;
-        self.order.sort_unstable();
+        self.order.clear();
+        self.order.extend(0..self.place.len() as u32);
         self.order.shuffle(&mut self.streams.child("blocks/items").rng(epoch as u64));
         for (place, &item) in self.order.iter().enumerate() {
             self.place[item as usize] = place as u32;
         }
-        let Self { positives, users, block, place, cells, .. } = self;
-        let blocks = cells.len();
-        cells
-            .par_iter_mut()
-            .zip(&*users)
-            .for_each(|(cells, users)| cells.sort(positives, users, place, *block, blocks));
+        let Self { positives, users, items, place, cells, .. } = self;
+        cells.par_iter_mut().zip(&*users).for_each(|(cells, users)| cells.sort(positives, users, place, items));
         if self.rule.pool == Pool::Popularity {
             let weights = |items: &[u32]| items.iter().map(|&item| self.counts[item as usize] as f32).collect();
             // None where nothing in the block is liked.
-            self.popularity = self.order.chunks(self.block).map(|b| WeightedAliasIndex::new(weights(b)).ok()).collect();
+            let of_block = |block: &Range<usize>| WeightedAliasIndex::new(weights(&self.order[block.clone()])).ok();
+            self.popularity = self.items.iter().map(of_block).collect();
         }
     }
 
@@ -126,6 +123,9 @@ impl<'a> Blocks<'a> {
     pub(super) fn learn<T: Logistic>(&mut self, at: &mut Tables<T>, rounds: Range<usize>, run: &Run) -> Result<Tally> {
         let (width, blocks) = (at.width, self.cells.len());
         let biased = !at.biases.is_empty();
+        if rounds.is_empty() {
+            return Ok(Tally::default());
+        }
         // Items stand block by block meanwhile.
         let mut items = vec![T::ZERO; at.items.len()];
         items
@@ -138,8 +138,14 @@ impl<'a> Blocks<'a> {
         for round in rounds {
             run.check()?;
             let mut users_left = &mut at.users[..];
-            let mut of_items: Vec<_> =
-                items.chunks_mut(self.block * width).zip(biases.chunks_mut(self.block)).collect();
+            let (mut items_left, mut biases_left) = (&mut items[..], &mut biases[..]);
+            let mut of_items = Vec::with_capacity(blocks);
+            for block in &self.items {
+                let (items, biases);
+                (items, items_left) = items_left.split_at_mut(block.len() * width);
+                (biases, biases_left) = biases_left.split_at_mut(block.len());
+                of_items.push((items, biases));
+            }
             of_items.rotate_left(round);
             let mut tasks = Vec::with_capacity(blocks);
             for (b, (items, biases)) in of_items.into_iter().enumerate() {
@@ -187,37 +193,44 @@ impl Tally {
     }
 }
 
-/// Ranges of users with about as many likes each.
-fn even(offsets: &[usize], blocks: usize) -> Vec<Range<usize>> {
-    let users = offsets.len() - 1;
+/// `blocks` ranges of `0..end` with about as much of the growing `sum` each: what comes before each index.
+fn even(end: usize, blocks: usize, sum: impl Fn(usize) -> usize) -> Vec<Range<usize>> {
+    let total = sum(end) as u128;
+    let before: Vec<usize> = (0..end).map(sum).collect();
     let mut first = 0;
     (1..=blocks)
         .map(|b| {
-            let likes = offsets[users] * b / blocks;
-            let end = if b == blocks { users } else { offsets.partition_point(|&o| o < likes).clamp(first, users) };
-            std::mem::replace(&mut first, end)..end
+            let share = total * b as u128 / blocks as u128;
+            let next = if b == blocks { end } else { before.partition_point(|&s| (s as u128) < share).max(first) };
+            std::mem::replace(&mut first, next)..next
         })
         .collect()
 }
 
 impl Cells {
-    fn sort(&mut self, positives: &Positives, users: &Range<usize>, place: &[u32], block: usize, blocks: usize) {
+    fn sort(&mut self, positives: &Positives, users: &Range<usize>, place: &[u32], blocks: &[Range<usize>]) {
         self.starts.clear();
-        self.starts.resize(blocks + 1, 0);
+        self.starts.resize(blocks.len() + 1, 0);
         let all = positives.offsets()[users.start]..positives.offsets()[users.end];
-        let of_block = |item: u32| place[item as usize] as usize / block;
+        // Blocks are of one length, give or take one: near enough to be found at once.
+        let (items, count) = (place.len(), blocks.len());
+        let of_block = |place: usize| {
+            let near = place * count / items;
+            near + usize::from(place >= blocks[near].end)
+        };
         for like in all.clone() {
-            self.starts[of_block(positives.like(like).1) + 1] += 1;
+            self.starts[of_block(place[positives.like(like).1 as usize] as usize) + 1] += 1;
         }
-        for b in 0..blocks {
+        for b in 0..count {
             self.starts[b + 1] += self.starts[b];
         }
         let mut next = self.starts.clone();
         self.likes.resize(all.len(), (0, 0));
         for like in all {
             let (user, item) = positives.like(like);
-            let b = of_block(item);
-            self.likes[next[b]] = (user - users.start as u32, place[item as usize] - (b * block) as u32);
+            let place = place[item as usize] as usize;
+            let b = of_block(place);
+            self.likes[next[b]] = (user - users.start as u32, (place - blocks[b].start) as u32);
             next[b] += 1;
         }
     }

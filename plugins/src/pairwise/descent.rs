@@ -100,7 +100,7 @@ impl<T: Logistic> Descent<T> {
     }
 
     /// One step on `batch`; `all` are the pairs that an adversary with scope `full` looks at. Returns the number of pairs in
-    /// the right order before it.
+    /// the right order where the loss that is not the adversary's was taken.
     pub(super) fn step(
         &mut self,
         at: &mut Tables<T>,
@@ -110,10 +110,9 @@ impl<T: Logistic> Descent<T> {
         rng: &mut Rng,
     ) -> usize {
         self.derive(at, batch, adversary, all, rng);
-        let in_order = self.gradient.slopes.iter().filter(|slope| slope.wide() > -0.5).count();
         let step = Step { adagrad: &mut self.adagrad, at, batch, gradient: &self.gradient.rows };
         Arch::new().dispatch(step);
-        in_order
+        self.gradient.in_order
     }
 
     /// The gradient of the objective on `batch` goes to `self.gradient`.
@@ -126,8 +125,8 @@ impl<T: Logistic> Descent<T> {
         rng: &mut Rng,
     ) {
         let (arch, rule) = (Arch::new(), self.rule);
-        if adversary.is_some_and(|a| a.clean_delta == CleanDelta::Stale) {
-            self.attack_all_once(at, adversary, all, batch.len());
+        // Without a step before there is none that could be stale.
+        if adversary.is_some_and(|a| a.clean_delta == CleanDelta::Stale) && !self.delta.users.is_empty() {
             self.displace(arch, at, batch, true);
             self.gradient.compute(arch, batch, &self.moved, at, rule.cut);
         } else {
@@ -197,11 +196,10 @@ impl<T: Logistic> Descent<T> {
         }
     }
 
-    /// The same where there was no such step yet: the published notebook attacks before it defends.
-    fn attack_all_once(&mut self, at: &Tables<T>, adversary: Option<&Adversary>, all: &Batch, pairs: usize) {
-        if let Some(adversary) = adversary.filter(|_| self.delta.users.is_empty()) {
-            self.attack_all(at, adversary, all, pairs);
-        }
+    /// Takes the adversary's last step back.
+    pub(super) fn forget_attack(&mut self) {
+        self.delta.users.clear();
+        self.delta.items.clear();
     }
 
     /// Moves the rows of a batch by the steps of all rows or of the batch.

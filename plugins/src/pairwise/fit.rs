@@ -1,7 +1,7 @@
 //! Learning factors from pairs, in stages: plain epochs, epochs against an adversary, steps on a fairness loss between.
 
 use super::blocks::{self, Blocks, Tally};
-use super::descent::{self, Adversary, Descent};
+use super::descent::{self, Adversary, CleanDelta, Descent};
 use super::fair::Fair;
 use super::loss::Logistic;
 use super::minibatch::Minibatches;
@@ -12,6 +12,7 @@ use crate::precision::Precision;
 use evenhand_core::{Error, FairnessLoss, Model, Result, Run, Training, choice};
 use nalgebra::DMatrix;
 use rand_distr::{Distribution, StandardNormal};
+use std::ops::Range;
 
 choice! {
     /// Which training rows are likes.
@@ -89,7 +90,7 @@ impl Plan<'_> {
         let positives = match self.likes {
             Likes::Rated => Positives::new(train.ratings, |value| value > 0.0),
             Likes::Liked => Positives::new(train.ratings, |value| train.scale.likes(value)),
-        };
+        }?;
         positives.doubt(run);
         let mut at = self.begin::<T>(train, run);
         if let Some(earlier) = earlier {
@@ -101,35 +102,40 @@ impl Plan<'_> {
         };
         let total = stages.iter().map(Stage::epochs).sum();
         let weight = self.fairness.map_or(1.0, |(_, weight, _)| 1.0 - weight);
-        let rule = descent::Rule { l2: self.l2, weight, cut: self.cut };
-        let mut descent = Descent::new(self.rate, rule, &at);
-        let mut epoch = 0;
-        for stage in stages {
-            let mut learner = self.learner(stage, &positives, &at, weight, run);
-            if let (true, Stage::Adagrad(batches)) = (epoch > 0, stage)
-                && batches.reset
-            {
-                descent.adagrad.reset();
+        let mut descent = None;
+        let (mut epoch, mut alone) = (0, 0);
+        for stage in stages.iter().filter(|stage| stage.epochs() > 0) {
+            let mut learner = self.learner(stage, &positives, &at, weight, descent.take(), run);
+            if let (Learner::Batches(batches), Stage::Adagrad(Batches { reset, .. })) = (&mut learner, stage) {
+                batches.enter(&at, *reset && epoch > 0);
             }
             for _ in 0..stage.epochs() {
                 run.step(epoch, total)?;
-                self.epoch(&mut learner, epoch, &mut at, &mut descent, fair.as_mut(), run)?;
+                alone += self.epoch(&mut learner, epoch, &mut at, fair.as_mut(), run)?;
                 at.check_finite(self.name, Some(epoch))?;
+                learner.finish(self.name, epoch)?;
                 epoch += 1;
             }
+            descent = learner.into_descent();
+        }
+        if alone > 0 {
+            let text = "likes of users who like their whole block of items, over all epochs, and were passed over";
+            run.observer().note(&format!("{text}: {alone}"));
         }
         run.observer().progress(total, total);
         Ok(Box::new(at.fitted(self.name, None)?))
     }
 
+    /// Who makes the steps of a stage; with Adagrad, from where `descent` has left off.
     fn learner<'p, T: Logistic>(
         &self,
         stage: &Stage,
         positives: &'p Positives,
         at: &Tables<T>,
         weight: f64,
+        descent: Option<Descent<T>>,
         run: &Run,
-    ) -> Learner<'p> {
+    ) -> Learner<'p, T> {
         let Self { rate, l2, cut, candidates, pool, .. } = *self;
         match stage {
             Stage::Sgd { .. } => {
@@ -139,45 +145,45 @@ impl Plan<'_> {
             Stage::Adagrad(Batches { size, drop_last, adversary, .. }) => {
                 let pairs = Pairs::new(positives, pool, candidates);
                 let users = positives.offsets().len() - 1;
-                Learner::Batches(Minibatches::new(pairs, *size, *drop_last, users, run.streams), *adversary)
+                let batches = Minibatches::new(pairs, *size, *drop_last, users, run.streams);
+                let new = || Descent::new(rate, descent::Rule { l2, weight, cut }, at);
+                let descent = descent.unwrap_or_else(new);
+                Learner::Batches(Adversarial { batches, descent, adversary: *adversary })
             }
         }
     }
 
+    /// Learns for an epoch; returns the likes that were passed over.
     fn epoch<T: Logistic + Smooth>(
         &self,
-        learner: &mut Learner<'_>,
+        learner: &mut Learner<'_, T>,
         epoch: usize,
         at: &mut Tables<T>,
-        descent: &mut Descent<T>,
         mut fair: Option<&mut Fair<'_, T>>,
         run: &Run,
-    ) -> Result<()> {
+    ) -> Result<usize> {
         let units = learner.begin(epoch);
         let parts = self.fairness.map_or(1, |(.., steps)| steps);
         let mut tally = Tally::default();
+        let mut unfair = None;
         for part in 0..parts {
             let units = units * part / parts..units * (part + 1) / parts;
-            let of_part = match learner {
-                Learner::Blocks(blocks) => blocks.learn(at, units, run)?,
-                Learner::Batches(batches, adversary) => {
-                    let (in_order, pairs) = batches.learn(at, descent, adversary.as_ref(), units, run)?;
-                    Tally { in_order, pairs, alone: 0 }
-                }
-            };
-            tally.add(&of_part);
+            tally.add(&learner.learn(at, units, run)?);
             if let Some(fair) = fair.as_deref_mut() {
-                let gradient = fair.evaluate(at, 1.0 / parts as f64, run)?;
+                unfair = Some(fair.evaluate(at, 1.0 / parts as f64, run)?);
                 match learner {
                     Learner::Blocks(_) => fair.descend(self.rate, at),
-                    Learner::Batches(..) => fair.step(&mut descent.adagrad, at),
+                    Learner::Batches(batches) => fair.step(&mut batches.descent.adagrad, at),
                 }
-                run.observer().figure(epoch, "fairness", gradient);
             }
         }
-        let share = if tally.pairs == 0 { 1.0 } else { tally.in_order as f64 / tally.pairs as f64 };
-        run.observer().figure(epoch, "pairs-in-order", share);
-        Ok(())
+        if let Some(value) = unfair {
+            run.observer().figure(epoch, "fairness", value);
+        }
+        if tally.pairs > 0 {
+            run.observer().figure(epoch, "pairs-in-order", tally.in_order as f64 / tally.pairs as f64);
+        }
+        Ok(tally.alone)
     }
 
     /// Random factors, each row a function of the seed and its own number; biases of 0.
@@ -217,9 +223,15 @@ impl Plan<'_> {
                 row.iter_mut().zip(column.iter()).take(self.rank).for_each(|(to, &x)| *to = T::of(x.into()));
             }
         }
-        // Its own kind of bias: the factor after the latent ones, which is 1 for every user.
+        // Its own kind of bias: the factor after the latent ones, which is 1 for every user. Others would be lost.
         let rank = self.rank;
-        if factors.rank() == rank + 1 && factors.users.column_iter().all(|user| user[rank] == 1.0) {
+        let biased = factors.rank() == rank + 1 && factors.users.column_iter().all(|user| user[rank] == 1.0);
+        if factors.rank() > rank && !(biased && self.item_bias) {
+            let expected = if self.item_bias { "none or item biases" } else { "none" };
+            let got = format!("{}{}", factors.rank() - rank, if biased { ", item biases" } else { "" });
+            return Err(Error::shape("factors of the earlier model besides the latent ones", expected, got));
+        }
+        if biased {
             for (to, item) in at.biases.iter_mut().zip(factors.items.column_iter()) {
                 *to = T::of(item[rank].into());
             }
@@ -239,12 +251,32 @@ impl Stage {
 
 /// Who makes the steps of a stage.
 #[allow(clippy::large_enum_variant, reason = "there is one of it")]
-enum Learner<'a> {
+enum Learner<'a, T> {
     Blocks(Blocks<'a>),
-    Batches(Minibatches<'a>, Option<Adversary>),
+    Batches(Adversarial<'a, T>),
 }
 
-impl Learner<'_> {
+/// Steps of Adagrad on batches, perhaps against an adversary.
+struct Adversarial<'a, T> {
+    batches: Minibatches<'a>,
+    descent: Descent<T>,
+    adversary: Option<Adversary>,
+}
+
+impl<T: Logistic> Adversarial<'_, T> {
+    /// Before the first epoch of a stage.
+    fn enter(&mut self, at: &Tables<T>, reset: bool) {
+        if reset {
+            self.descent.adagrad.reset();
+        }
+        // The published notebook attacks before it defends, so that its first batch meets a step that is stale.
+        if let Some(adversary) = self.adversary.filter(|a| a.clean_delta == CleanDelta::Stale) {
+            self.batches.attack(at, &mut self.descent, &adversary);
+        }
+    }
+}
+
+impl<T: Logistic> Learner<'_, T> {
     /// Begins an epoch; returns the number of units that it can be cut into.
     fn begin(&mut self, epoch: usize) -> usize {
         match self {
@@ -252,10 +284,37 @@ impl Learner<'_> {
                 blocks.begin(epoch);
                 blocks.rounds()
             }
-            Self::Batches(batches, _) => {
+            Self::Batches(Adversarial { batches, .. }) => {
                 batches.begin(epoch);
                 batches.batches
             }
+        }
+    }
+
+    fn learn(&mut self, at: &mut Tables<T>, units: Range<usize>, run: &Run) -> Result<Tally> {
+        match self {
+            Self::Blocks(blocks) => blocks.learn(at, units, run),
+            Self::Batches(Adversarial { batches, descent, adversary }) => {
+                let (in_order, pairs) = batches.learn(at, descent, adversary.as_ref(), units, run)?;
+                Ok(Tally { in_order, pairs, alone: 0 })
+            }
+        }
+    }
+
+    /// Ends an epoch: the published notebook takes its adversary's step back then.
+    ///
+    /// # Errors
+    /// [`Error::Diverged`] where a sum of squares has overflowed, after which no step would be made.
+    fn finish(&mut self, of: &str, epoch: usize) -> Result<()> {
+        let Self::Batches(Adversarial { descent, .. }) = self else { return Ok(()) };
+        descent.forget_attack();
+        descent.adagrad.sums.check_finite(of, Some(epoch))
+    }
+
+    fn into_descent(self) -> Option<Descent<T>> {
+        match self {
+            Self::Blocks(_) => None,
+            Self::Batches(Adversarial { descent, .. }) => Some(descent),
         }
     }
 }

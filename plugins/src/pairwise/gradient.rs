@@ -71,12 +71,14 @@ pub(super) struct Gradient<T> {
     pub(super) rows: Tables<T>,
     /// Derivative of the loss of each pair by its margin.
     pub(super) slopes: Vec<T>,
+    /// Pairs in the right order: with a margin above 0.
+    pub(super) in_order: usize,
 }
 
 impl<T: Logistic> Gradient<T> {
     /// Becomes the gradient over `batch`, whose rows are `at`; of item biases too if there are any.
     pub(super) fn compute(&mut self, arch: Arch, batch: &Batch, at: &impl Slotted<T>, shape: &Tables<T>, cut: bool) {
-        let Self { rows, slopes } = self;
+        let Self { rows, slopes, in_order } = self;
         (rows.rank, rows.width) = (shape.rank, shape.width);
         rows.users.resize(batch.users.len() * rows.width, T::ZERO);
         rows.items.resize(batch.items.len() * rows.width, T::ZERO);
@@ -85,7 +87,7 @@ impl<T: Logistic> Gradient<T> {
         let width = rows.width;
         if batch.len() < 2 * TASK {
             let slots = 0..batch.users.len();
-            arch.dispatch(OfUsers { batch, at, cut, slots, width, slopes, to: &mut rows.users });
+            *in_order = arch.dispatch(OfUsers { batch, at, cut, slots, width, slopes, to: &mut rows.users });
             let slots = 0..batch.items.len();
             arch.dispatch(OfItems { batch, at, slopes, slots, width, to: &mut rows.items, biases: &mut rows.biases });
             return;
@@ -99,7 +101,7 @@ impl<T: Logistic> Gradient<T> {
             (to, to_left) = to_left.split_at_mut(slots.len() * width);
             tasks.push(OfUsers { batch, at, cut, slots, width, slopes, to });
         }
-        tasks.into_par_iter().for_each(|task| arch.dispatch(task));
+        *in_order = tasks.into_par_iter().map(|task| arch.dispatch(task)).sum();
         let mut tasks = Vec::new();
         let (mut to_left, mut biases_left) = (&mut rows.items[..], &mut rows.biases[..]);
         for slots in tasks_of(&batch.item_starts) {
@@ -138,13 +140,14 @@ struct OfUsers<'a, T, R> {
 }
 
 impl<T: Logistic, R: Slotted<T>> WithSimd for OfUsers<'_, T, R> {
-    type Output = ();
+    /// Pairs in the right order.
+    type Output = usize;
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
+    fn with_simd<S: Simd>(self, simd: S) -> usize {
         let Self { batch, at, cut, slots, width, slopes, to } = self;
         if slots.is_empty() {
-            return;
+            return 0;
         }
         let first = batch.starts[slots.start] as usize;
         for slot in slots.clone() {
@@ -155,6 +158,7 @@ impl<T: Logistic, R: Slotted<T>> WithSimd for OfUsers<'_, T, R> {
                 slopes[pair - first] = (liked + at.bias(positive)) - (other + at.bias(negative));
             }
         }
+        let in_order = slopes.iter().filter(|margin| **margin > T::ZERO).count();
         slopes_in_place(simd, slopes, cut);
         for (slot, to) in slots.zip(to.chunks_exact_mut(width)) {
             to.fill(T::ZERO);
@@ -168,6 +172,7 @@ impl<T: Logistic, R: Slotted<T>> WithSimd for OfUsers<'_, T, R> {
                 }
             }
         }
+        in_order
     }
 }
 

@@ -13,7 +13,8 @@ const LOWEST: f64 = -80.0;
 
 /// Value of the loss at a margin.
 pub fn value(margin: f64, cut: bool) -> f64 {
-    let c = if cut { margin.max(LOWEST) } else { margin };
+    // `max` would turn a NaN into the bound.
+    let c = if cut && margin < LOWEST { LOWEST } else { margin };
     (-c).max(0.0) + (-c.abs()).exp().ln_1p()
 }
 
@@ -24,7 +25,7 @@ pub fn slope(margin: f64, cut: bool) -> f64 {
 
 /// Numbers in which derivatives are computed many at a time.
 pub(crate) trait Logistic: Real {
-    /// The derivatives of the loss at a vector of margins. In single precision within 4e-7 of their value, or 1e-38.
+    /// The derivatives of the loss at a vector of margins. In single precision within 4e-7 of their value, or 2e-38.
     fn slopes<S: Simd>(simd: S, margins: Self::Vector<S>, cut: bool) -> Self::Vector<S>;
 }
 
@@ -126,5 +127,6 @@ mod tests {
         let mut odd = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY];
         Arch::new().dispatch(Slopes(&mut odd, false));
         assert!(odd[0].is_nan() && odd[1].abs() < 1e-37 && odd[2] == -1.0);
+        assert!(value(f64::NAN, true).is_nan() && slope(f64::NAN, true).is_nan());
     }
 }

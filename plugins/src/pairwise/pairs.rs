@@ -5,14 +5,14 @@
 //! collaborative filtering via dynamic negative item sampling".
 
 use super::batch::Triples;
-use evenhand_core::{Interactions, Rng, Run, Streams, choice};
+use evenhand_core::{Error, Interactions, Result, Rng, Run, Streams, choice};
 use rand::RngExt;
 use rayon::prelude::*;
 
 choice! {
     /// What an item that is liked is compared with.
     pub enum Pool {
-        /// Any other item.
+        /// Any other item, all alike.
         Uniform = "uniform",
         /// Other items as often as they are liked.
         Popularity = "popularity",
@@ -40,7 +40,10 @@ pub(super) struct Positives {
 
 impl Positives {
     /// The rows of `train` that are likes by their value.
-    pub(super) fn new(train: &Interactions, liked: impl Fn(f32) -> bool) -> Self {
+    ///
+    /// # Errors
+    /// [`Error::Unusable`] for 2^31 of them or more: a batch of all counts their items, two for each, in 32 bits.
+    pub(super) fn new(train: &Interactions, liked: impl Fn(f32) -> bool) -> Result<Self> {
         let catalogue = train.items();
         let (mut offsets, mut items, mut users) = (vec![0], Vec::new(), Vec::new());
         let mut saturated = 0;
@@ -54,7 +57,10 @@ impl Positives {
             users.resize(items.len(), user as u32);
             offsets.push(items.len());
         }
-        Self { offsets, items, users, catalogue, saturated }
+        if items.len() >= 1 << 31 {
+            return Err(Error::Unusable(format!("{} likes, expected fewer than 2^31", items.len())));
+        }
+        Ok(Self { offsets, items, users, catalogue, saturated })
     }
 
     /// Number of likes.
@@ -117,15 +123,17 @@ impl<'a> Pairs<'a> {
         Self { positives, pool, candidates }
     }
 
-    /// A pair for each like, by user.
-    pub(super) fn for_all(&self, streams: &Streams) -> Triples {
+    /// A pair for each like, by user, instead of what `to` held: nothing, or such pairs before.
+    pub(super) fn for_all(&self, streams: &Streams, to: &mut Triples) {
         let Positives { users, items, .. } = self.positives;
-        let mut negatives = vec![0; items.len()];
-        negatives.par_chunks_mut(CHUNK).zip(users.par_chunks(CHUNK)).enumerate().for_each(|(chunk, (to, users))| {
+        if to.len() != users.len() {
+            *to = Triples { users: users.clone(), positives: items.clone(), negatives: vec![0; items.len()] };
+        }
+        let chunks = to.negatives.par_chunks_mut(CHUNK).zip(users.par_chunks(CHUNK));
+        chunks.enumerate().for_each(|(chunk, (to, users))| {
             let mut rng = streams.rng(chunk as u64);
             to.iter_mut().zip(users).for_each(|(to, &user)| *to = self.draw(user, &mut rng));
         });
-        Triples { users: users.clone(), positives: items.clone(), negatives }
     }
 
     /// Pairs for some likes, instead of what `to` held: as many negatives for each as there are candidates.
@@ -172,7 +180,7 @@ mod tests {
         let mut rows = Rows::default();
         pairs.iter().for_each(|&(user, item)| rows.push(user, item, 1.0));
         rows.push(0, 0, -1.0);
-        Positives::new(&Interactions::new(users, items, &rows).unwrap(), |value| value > 0.0)
+        Positives::new(&Interactions::new(users, items, &rows).unwrap(), |value| value > 0.0).unwrap()
     }
 
     #[test]
@@ -195,7 +203,8 @@ mod tests {
             assert_eq!((drawn.len(), drawn.negatives.len()), (p.len(), 3 * p.len()));
             let of_first: Vec<u32> = drawn.negatives[..3 * 98].to_vec();
             assert!(of_first.iter().all(|i| i % 50 == 7), "{pool:?}");
-            let all = pairs.for_all(&Streams::new(1));
+            let mut all = Triples::default();
+            pairs.for_all(&Streams::new(1), &mut all);
             assert_eq!((all.len(), all.negatives.len()), (p.len(), p.len()));
             let sevens = of_first.iter().filter(|&&i| i == 7).count();
             // Only the item that somebody likes is met by popularity, unless no try succeeds.

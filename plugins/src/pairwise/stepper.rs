@@ -47,11 +47,13 @@ impl Stepper {
         Ok(Self { at, descent, slots, batch: Batch::default(), all: Batch::default() })
     }
 
-    /// One step of Adagrad on `batch`; `all` is what an adversary with [`Scope::Full`] attacks.
+    /// One step of Adagrad on `batch`; `all` is what an adversary with [`Scope::Full`] attacks. [`Direction::Random`] draws the same
+    /// steps every time.
     ///
     /// # Errors
     /// [`Error::Shape`] for pairs of other lengths or of users and items that do not exist; [`Error::OutOfRange`] for
-    /// [`CleanDelta::Stale`] unless the gradient of all pairs is followed: nothing else leaves a perturbation behind.
+    /// [`CleanDelta::Stale`] unless the gradient of all pairs is followed: nothing else leaves a perturbation behind; for a
+    /// length that is relative, below 0 or not finite.
     pub fn step(&mut self, batch: &Triples, against: Option<&Against>, all: &Triples) -> Result<()> {
         self.take(batch, all)?;
         let adversary = against.map(Against::adversary).transpose()?;
@@ -86,6 +88,9 @@ impl Stepper {
     /// # Errors
     /// As [`Self::step`].
     pub fn attack(&mut self, pairs: &Triples, against: &Against) -> Result<[DMatrix<f64>; 2]> {
+        if against.attack.direction == Direction::Random {
+            return Err(out_of_range("direction", "random", "gradient: chance looks at no pairs"));
+        }
         self.take(&Triples::default(), pairs)?;
         self.descent.attack_all(&self.at, &against.adversary()?, &self.all, pairs.len());
         Ok(self.delta())
@@ -131,13 +136,20 @@ impl Stepper {
     }
 }
 
+fn out_of_range(field: &str, value: &str, range: &str) -> Error {
+    Error::OutOfRange { plugin: None, field: field.into(), value: value.into(), range: range.into() }
+}
+
 impl Against {
     fn adversary(&self) -> Result<Adversary> {
         let remembered = self.attack.direction == Direction::Gradient && self.scope == Scope::Full;
         if self.clean_delta == CleanDelta::Stale && !remembered {
-            let (field, value) = ("clean_delta".into(), "stale".into());
-            let range = "zero, unless direction = gradient and scope = full".into();
-            return Err(Error::OutOfRange { plugin: None, field, value, range });
+            return Err(out_of_range("clean_delta", "stale", "zero, unless direction = gradient and scope = full"));
+        }
+        let eps = self.attack.eps;
+        if self.attack.relative || !(eps.is_finite() && eps >= 0.0) {
+            let what = if self.attack.relative { "relative" } else { "" };
+            return Err(out_of_range("eps", format!("{eps} {what}").trim_end(), "an absolute length of 0 or more"));
         }
         Ok(Adversary {
             direction: self.attack.direction,

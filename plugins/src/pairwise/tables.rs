@@ -74,7 +74,6 @@ impl<T: Real> Tables<T> {
     /// # Errors
     /// [`Error::Diverged`] where a factor is not finite; `of` names who fitted them.
     pub(super) fn fitted(&self, of: &str, step: Option<usize>) -> Result<Factors> {
-        self.check_finite(of, step)?;
         let rank = self.rank + usize::from(!self.biases.is_empty());
         let side = |rows: &[T]| {
             let mut side = DMatrix::from_element(rank, rows.len() / self.width, 1.0f32);
@@ -87,6 +86,10 @@ impl<T: Real> Tables<T> {
         let (users, mut items) = (side(&self.users), side(&self.items));
         for (mut column, bias) in items.column_iter_mut().zip(&self.biases) {
             column[self.rank] = bias.wide() as f32;
+        }
+        // What double precision holds need not fit.
+        if !users.iter().chain(items.iter()).all(|x| x.is_finite()) {
+            return Err(Error::Diverged { what: format!("a factor of `{of}`"), step });
         }
         Ok(Factors { users, items, latent: self.rank, output: Output::Order })
     }

@@ -177,3 +177,12 @@ fn defence_helps() {
     let [defended, random, plain] = ["gradient", "random", "none"].map(harm);
     assert!(defended < 0.9 * plain && defended < 0.9 * random, "{defended}, {random}, {plain}");
 }
+
+#[test]
+fn without_factors_there_is_nothing_to_move() {
+    let nothing = Factors::new(DMatrix::zeros(0, 3), DMatrix::zeros(0, 4), Output::Order).unwrap();
+    for direction in [Direction::Gradient, Direction::Random] {
+        let attack = Attack { direction, ..GRADIENT };
+        assert_eq!(attack.perturb(&nothing, &likes(3, 4, 1), &Run::new(0)).unwrap(), nothing);
+    }
+}

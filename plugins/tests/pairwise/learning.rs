@@ -262,12 +262,14 @@ fn the_stale_place_needs_an_attack_on_all() {
     let fit = |params: Json| recommender("apr", &params).fit(&Training::new(&train), &Run::new(0));
     let epochs = json!({ "epochs": 1, "adversarial_epochs": 1 });
     let by_chance = json!({ "clean_delta": "stale", "scope": "full", "adversary": "random" });
-    for more in [json!({ "clean_delta": "stale" }), json!({ "preset": "notebook", "scope": "batch" }), by_chance] {
+    for more in [json!({ "clean_delta": "stale" }), by_chance] {
         let refused = fit(with(&epochs, more)).err();
         assert!(matches!(&refused, Some(Error::OutOfRange { field, .. }) if field == "clean_delta"), "{refused:?}");
     }
     let by_chance = json!({ "preset": "notebook", "adversary": "random" });
-    for more in [json!({ "clean_delta": "stale", "scope": "full" }), json!({ "preset": "notebook" }), by_chance] {
+    let of_batch = json!({ "preset": "notebook", "scope": "batch" });
+    let of_all = json!({ "clean_delta": "stale", "scope": "full" });
+    for more in [of_all, of_batch, json!({ "preset": "notebook" }), by_chance] {
         assert!(fit(with(&epochs, more)).is_ok());
     }
 }
@@ -275,8 +277,48 @@ fn the_stale_place_needs_an_attack_on_all() {
 #[test]
 fn steps_that_run_away_are_an_error() {
     let train = likes(10, 8, 1);
-    for (name, params) in [("bpr", json!({ "learning_rate": 1e30 })), ("apr", json!({ "learning_rate": 1e30 }))] {
+    for (name, params) in [
+        ("bpr", json!({ "learning_rate": 1e30 })),
+        ("apr", json!({ "learning_rate": 1e30 })),
+        // The sums of squares overflow, after which Adagrad would stand still.
+        ("apr", json!({ "l2": 1e30 })),
+        ("bpr", json!({ "optimiser": "adagrad", "l2": 1e30 })),
+    ] {
         let refused = recommender(name, &params).fit(&Training::new(&train), &Run::new(0)).err();
-        assert!(matches!(&refused, Some(Error::Diverged { step: Some(_), .. })), "{name}: {refused:?}");
+        assert!(matches!(&refused, Some(Error::Diverged { step: Some(_), .. })), "{name} {params}: {refused:?}");
     }
+    // Single precision can not hold what double precision can.
+    for optimiser in ["sgd", "adagrad"] {
+        let params = json!({ "optimiser": optimiser, "precision": "f64", "start": 1e39, "learning_rate": 0.0 });
+        let refused = recommender("bpr", &params).fit(&Training::new(&train), &Run::new(0)).err();
+        assert!(matches!(&refused, Some(Error::Diverged { .. })), "{optimiser}: {refused:?}");
+    }
+}
+
+/// Margins below the cut have no slope, yet they are in the wrong order.
+#[test]
+fn hopeless_pairs_are_not_in_order() {
+    let train = likes(40, 30, 1);
+    for optimiser in ["sgd", "adagrad"] {
+        let notes = Arc::new(Notes::default());
+        let params = json!({ "optimiser": optimiser, "learning_rate": 0.0, "start": 1000.0, "epochs": 1 });
+        fit("bpr", &params, &train, &Run::new(1).with_observer(notes.clone()));
+        let figures = notes.figures.lock().unwrap();
+        assert!(figures.len() == 1 && (0.3..0.7).contains(&figures[0].2), "{optimiser}: {figures:?}");
+    }
+}
+
+#[test]
+fn a_refit_that_would_lose_biases_is_refused() {
+    let train = likes(10, 8, 1);
+    let run = Run::new(0);
+    let biased = recommender("bpr", &json!({ "factors": 4, "epochs": 1 })).fit(&Training::new(&train), &run).unwrap();
+    let refit = |item_bias: bool| {
+        let params = json!({ "factors": 4, "epochs": 0, "adversarial_epochs": 0, "item_bias": item_bias });
+        recommender("apr", &params).refit(&Training::new(&train), biased.as_ref(), &run)
+    };
+    let kept = refit(true).unwrap();
+    assert_eq!(bits(kept.factors().unwrap()), bits(biased.factors().unwrap()));
+    let refused = refit(false).err().unwrap().to_string();
+    assert_eq!(refused, "factors of the earlier model besides the latent ones: expected none, got 1, item biases");
 }

@@ -333,3 +333,23 @@ fn nothing_is_stale_that_was_not_kept() {
         assert!(case.stepper().gradient(&case.batch, Some(&stale), &case.all).is_err());
     }
 }
+
+/// Before any attack there is nothing stale; and what a single step can not do is refused.
+#[test]
+fn the_first_place_is_not_stale() {
+    let case = one();
+    let of = |clean_delta| against(0.5, Scope::Full, clean_delta, false);
+    let gradient = |a: Against| case.stepper().gradient(&case.batch, Some(&a), &case.all);
+    assert_eq!(gradient(of(CleanDelta::Stale)).unwrap(), gradient(of(CleanDelta::Zero)).unwrap());
+    for attack in [
+        Attack { direction: Direction::Gradient, eps: -0.5, relative: false },
+        Attack { direction: Direction::Gradient, eps: f64::NAN, relative: false },
+        Attack { direction: Direction::Gradient, eps: 0.5, relative: true },
+    ] {
+        let refused = gradient(Against { attack, ..of(CleanDelta::Zero) }).err();
+        assert!(matches!(&refused, Some(Error::OutOfRange { field, .. }) if field == "eps"), "{refused:?}");
+    }
+    let chance = Attack { direction: Direction::Random, eps: 0.5, relative: false };
+    let refused = case.stepper().attack(&case.all, &Against { attack: chance, ..of(CleanDelta::Zero) }).err();
+    assert!(matches!(&refused, Some(Error::OutOfRange { field, .. }) if field == "direction"), "{refused:?}");
+}
