@@ -11,7 +11,8 @@
 //! A user without a value of a metric has no line for it.
 
 use evenhand_core::{Error, Ids};
-use std::io::{self, Write};
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 /// Columns of a kept file; the joined table has [`OF_CELL`] before them.
@@ -45,13 +46,25 @@ pub(crate) fn write(kept: &[PerUser], to: &mut dyn Write) -> io::Result<()> {
     table.flush()
 }
 
+/// Rows that [`write`] makes of them.
+pub(crate) fn rows(kept: &[PerUser]) -> usize {
+    kept.iter().map(|metric| metric.values.len()).sum()
+}
+
 /// Calls `each` with the user and the other fields of every line of a kept file.
 ///
 /// # Errors
 /// [`Error::Data`] for a file that is not one; those of `each`.
 pub(crate) fn read(path: &Path, mut each: impl FnMut(u32, &csv::StringRecord) -> io::Result<()>) -> Result<(), Error> {
     let damaged = |reason: String| Error::data(path, reason);
-    let mut table = csv::Reader::from_path(path).map_err(|e| damaged(e.to_string()))?;
+    let mut file = File::open(path).map_err(|source| Error::io(path, source))?;
+    let mut last = [0];
+    let ends = file.seek(SeekFrom::End(-1)).and_then(|_| file.read_exact(&mut last)).is_ok() && last == *b"\n";
+    file.rewind().map_err(|source| Error::io(path, source))?;
+    if !ends {
+        return Err(damaged("the last line has no end".into()));
+    }
+    let mut table = csv::Reader::from_reader(file);
     if !table.headers().is_ok_and(|header| header.iter().eq(COLUMNS)) {
         return Err(damaged(format!("expected the columns {}", COLUMNS.join(","))));
     }
@@ -122,6 +135,7 @@ mod tests {
             (head.to_string(), true),
             (format!("{head}1,,auc,,0.5\n"), true),
             (format!("{head}1,,auc,,0.\n2"), false),
+            (format!("{head}1,,auc,,0.5"), false),
             (format!("{head}1,,auc,,\n"), false),
             (format!("{head}x,,auc,,1\n"), false),
             (format!("{head}1,,auc,,NaN\n"), false),

@@ -2,7 +2,7 @@
 
 use super::Place;
 use super::cells::{Cells, Runner};
-use crate::cell;
+use crate::cell::{self, Outcome};
 use crate::compare::Cell;
 use crate::experiment::{Offline, Source};
 use crate::failure::Failure;
@@ -62,7 +62,7 @@ impl<'a> Work<'a> {
         let first = shared.divide(seeds[0])?;
         let test_rows = first.fold(0).map_err(Failure::of_data)?.test.len();
         let places = places(part, seeds, first.count()).collect();
-        let whole = |store: &Store, key: &str| !part.eval.users || store.has_users(key);
+        let whole = |store: &Store, outcome: &Outcome| !part.eval.users || store.has_users(outcome);
         let cells = Cells::begin(places, whole, runner, |place| cell::of_recommender(part, &shared.digest, place));
         let description = load::describe(&shared.data);
         let work = Self { runner, shared, seeds, cells, first: Some(first), description, test_rows };
