@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 /// Raised when the same cell would be measured to another result: then stored cells count no more.
-pub const RESULT_VERSION: u32 = 2;
+pub const RESULT_VERSION: u32 = 3;
 
 /// What was found in one cell, as stored.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -3,7 +3,7 @@
 //! | metric | over | better |
 //! | --- | --- | --- |
 //! | `rmse`, `mae` | test rows; only models whose scores are ratings | lower |
-//! | `ndcg`, `hr`, `recall`, `precision`, `mrr`, `map` at k | users with a relevant test item | higher |
+//! | `ndcg`, `hr`, `recall`, `precision`, `mrr`, `map` at k | users with a relevant test item and another one to rank it against | higher |
 //! | `auc`, `auc-half-ties` | the same users; ties count against the relevant item, or half | higher |
 //! | `coverage` at k | the catalogue: share of items in some list | higher is wider |
 //! | `gini` at k | the catalogue: how unevenly the lists show it | lower is more even |
@@ -16,7 +16,8 @@
 //!   a plugin that wants it can do it.
 //! * Every item is a candidate but those in the user's training and validation rows, also items that occur in test rows
 //!   only. A test row that repeats such a pair is no candidate, thus never relevant; it counts in `rmse` and `mae`.
-//! * Users without a relevant test item have no ranking metrics and no list: `n` says how many are left.
+//! * Users without a relevant test item, or with no other item to rank it against, have no ranking metrics and no list:
+//!   `n` says how many are left.
 //! * Metrics of accuracy and ranking are repeated for each group of users.
 //! * Fairness is between the protected groups of users and of items: [`evenhand_core::metrics`] has the formulas. As
 //!   ratings, an item is recommended where its prediction is strictly above the threshold of a like; no held-out row

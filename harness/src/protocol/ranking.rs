@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Metrics of a list, in the order of their columns.
 const OF_LIST: [&str; 6] = ["ndcg", "hr", "recall", "precision", "mrr", "map"];
 /// Metrics of all scores of a user.
-pub(super) const OF_SCORES: [&str; 2] = ["auc", "auc-half-ties"];
+pub(crate) const OF_SCORES: [&str; 2] = ["auc", "auc-half-ties"];
 
 /// A metric with the length of its list: a column of a table that has a row for each tested user.
 pub(super) type Column = (&'static str, Option<usize>);
@@ -78,19 +78,31 @@ pub(super) struct Tested {
     pub(super) relevant: Vec<u32>,
 }
 
-/// The users with a relevant test item.
+/// The users with a relevant test item, and an item that is neither seen nor relevant to rank it against.
 pub(super) fn tested(fold: &Fold, relevant: Relevant, scale: Scale) -> Vec<Tested> {
+    let rivalled = wanted(fold, relevant, scale).filter(|(_, rivals)| *rivals > 0);
+    rivalled.map(|(tested, _)| tested).collect()
+}
+
+/// Number of users with a relevant test item and nothing to rank it against, who are not measured.
+pub(crate) fn without_rivals(fold: &Fold, relevant: Relevant, scale: Scale) -> usize {
+    wanted(fold, relevant, scale).filter(|(_, rivals)| *rivals == 0).count()
+}
+
+/// The users with a relevant test item, and how many items are neither seen nor relevant.
+fn wanted(fold: &Fold, relevant: Relevant, scale: Scale) -> impl Iterator<Item = (Tested, usize)> {
     let test = fold.test.by_user();
-    let of_user = |user: usize| {
+    let of_user = move |user: usize| {
         let seen = fold.seen(user);
         let wanted = |item: u32, value: f32| {
             (relevant == Relevant::All || scale.likes(value)) && seen.binary_search(&item).is_err()
         };
         let mut items: Vec<u32> = test.row(user).filter(|&(i, value)| wanted(i, value)).map(|(i, _)| i).collect();
         items.dedup();
-        (!items.is_empty()).then_some(Tested { user: user as u32, relevant: items })
+        let rivals = fold.train.items() - seen.len() - items.len();
+        (!items.is_empty()).then_some((Tested { user: user as u32, relevant: items }, rivals))
     };
-    (0..test.len()).filter_map(of_user).collect()
+    (0..test.len()).filter_map(of_user)
 }
 
 /// Ranks the items for one user after the other.
