@@ -115,7 +115,7 @@ impl<'a> Work<'a> {
         }
         let done = self.cells.finish(self.runner, |place| cell::of_recommender(part, digest, place));
         if done.cells.iter().filter_map(Cell::outcome).any(|o| !o.figures.iter().any(|f| f.metric == "ndcg")) {
-            let text = "no test row is relevant to its user, so there are no ranking metrics; see `eval.relevant`";
+            let text = "no test row is relevant and has another item to be ranked against: no ranking metrics; see `eval.relevant`";
             warnings.push(format!("{text} (values above {} are liked)", data.scale.like_above));
         }
         warnings.extend(longer_than_the_catalogue(part, data.ratings.items()));
