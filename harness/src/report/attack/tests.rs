@@ -2,7 +2,6 @@ use super::*;
 use crate::compare::{Host, compare};
 use crate::experiment::{Experiment, Overrides};
 use crate::progress::Progress;
-use crate::report::summary::SettingSummary;
 use crate::report::{results_csv, terminal};
 use evenhand_core::{Factors, Model, Output, Recommender, Result, Run, Training, plugin};
 use nalgebra::DMatrix;
@@ -142,24 +141,22 @@ fn tables_show_what_was_measured() {
     assert!(!table.contains("│ random"), "{table}");
 }
 
-/// The parts of the summary that tables of attacks are made of, with figures by name for the clean ranking and an attack.
-fn summary_of(labels: &[(&str, [&[(&str, f64)]; 2])]) -> Summary {
+/// A summary whose one attacked setting has figures by name, clean and under an attack.
+fn summary_of(label: &str, clean: &[(&str, f64)], attacked: &[(&str, f64)]) -> Summary {
     let (mut summary, _) = run(&["seeds=[0]", "attack.eps=1", "eval.k=[5]"]);
     let part = summary.offline.as_mut().unwrap();
     let figure = |&(name, mean): &(&str, f64)| {
         let (metric, k) = name.split_once('@').map_or((name, None), |(metric, k)| (metric, k.parse().ok()));
         MeanFigure { metric: metric.into(), k, group: None, mean, sd: None, cells: 1, n: 1 }
     };
-    let first = part.settings[0].clone();
-    let of_label = |(label, figures): &(&str, [&[(&str, f64)]; 2])| {
-        let attacked = |(attack, figures): (&str, &[(&str, f64)])| AttackSummary {
-            attack: attack.into(),
-            figures: figures.iter().map(figure).collect(),
-        };
-        let attacks = [CLEAN, "random eps=1"].into_iter().zip(*figures).map(attacked).collect();
-        SettingSummary { label: label.to_string(), attacks, ..first.clone() }
+    let attack = |attack: &str, figures: &[(&str, f64)]| AttackSummary {
+        attack: attack.into(),
+        figures: figures.iter().map(figure).collect(),
     };
-    part.settings = labels.iter().map(of_label).collect();
+    part.settings.truncate(1);
+    part.cells = 1;
+    part.settings[0].label = label.into();
+    part.settings[0].attacks = vec![attack(CLEAN, clean), attack("random eps=1", attacked)];
     summary
 }
 
@@ -172,7 +169,7 @@ fn words(summary: &Summary, width: Option<u16>) -> String {
 fn losses_are_those_of_the_means_that_are_shown() {
     let clean = [("hr@5", 0.5), ("ndcg@5", 0.0), ("auc", 0.8)];
     let attacked = [("hr@5", 0.4), ("hr-drop@5", 0.7), ("ndcg@5", 0.1), ("ndcg-drop@5", 0.7), ("auc", 0.8)];
-    let said = words(&summary_of(&[("x", [&clean, &attacked])]), None);
+    let said = words(&summary_of("x", &clean, &attacked), None);
     let row = said.lines().find(|l| l.contains("random eps=1")).unwrap();
     let cells: Vec<&str> = row.split(['│', '┆']).map(str::trim).collect();
     assert_eq!(cells[3..9], ["0.4000", "20.0%", "0.1000", "-", "0.8000", "0.0%"], "{said}");
@@ -181,7 +178,7 @@ fn losses_are_those_of_the_means_that_are_shown() {
 #[test]
 fn both_rules_of_ties_stand_where_they_differ() {
     let figures = |half: f64| [("auc", 0.75), ("auc-half-ties", half)];
-    let said = |half| words(&summary_of(&[("x", [&figures(0.75), &figures(half)])]), None);
+    let said = |half| words(&summary_of("x", &figures(0.75), &figures(half)), None);
     assert!(!said(0.75 + 1e-7).contains("half-ties"));
     let said = said(0.9);
     assert!(said.contains("┆ auc-half-ties ↑ ┆ drop ↓ ┆ norms"), "{said}");
@@ -191,12 +188,12 @@ fn both_rules_of_ties_stand_where_they_differ() {
 #[test]
 fn a_table_without_room_for_a_metric_is_left_out_whole() {
     let figures = [("hr@5", 0.5), ("ndcg@5", 0.25), ("auc", 0.75), ("user-norm", 0.001_234), ("item-norm", 99.96)];
-    let mut summary = summary_of(&[("a label", [&figures, &figures])]);
+    let mut summary = summary_of("a label", &figures, &figures);
     assert!(words(&summary, None).contains("┆ 0.00123, 100 │"), "{}", words(&summary, None));
-    let said = words(&summary, Some(74));
+    let said = words(&summary, Some(70));
     let left_out = "left out, the terminal is too narrow: auc ↑, auc-drop ↓, norms\n";
     assert!(said.contains("┆ ndcg@5 ↑ ┆ drop ↓ │") && said.contains(left_out), "{said}");
-    assert!(said.lines().filter(|l| l.starts_with('│')).all(|l| l.chars().count() <= 74), "{said}");
+    assert!(said.lines().filter(|l| l.starts_with('│')).all(|l| l.chars().count() <= 70), "{said}");
     summary.offline.as_mut().unwrap().settings[0].label = "a label as long as the terminal is wide, or nearly".into();
     let said = words(&summary, Some(64));
     let whole = "brackets over 2 draws\nleft out, the terminal is too narrow: the whole table\n\nsetting less";
