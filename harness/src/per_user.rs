@@ -8,7 +8,7 @@
 //! | `metric`, `k` | the metric, and the length of the list where it is one of a list |
 //! | `value` | the number, under an attack its mean over draws |
 //!
-//! A user without a value of a metric has no line for it.
+//! Users whose ranking is not measured have no line.
 
 use evenhand_core::{Error, Ids};
 use std::fs::File;
@@ -20,7 +20,7 @@ const COLUMNS: [&str; 5] = ["user", "attack", "metric", "k", "value"];
 /// Columns that say which cell a line belongs to.
 const OF_CELL: [&str; 3] = ["label", "seed", "fold"];
 
-/// One metric of every user that has it.
+/// One metric of every user who is measured.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PerUser {
     /// The attack; `None` for the offline protocol.
@@ -46,7 +46,7 @@ pub(crate) fn write(kept: &[PerUser], to: &mut dyn Write) -> io::Result<()> {
     table.flush()
 }
 
-/// Rows that [`write`] makes of them.
+/// Rows that [`write()`] makes of them.
 pub(crate) fn rows(kept: &[PerUser]) -> usize {
     kept.iter().map(|metric| metric.values.len()).sum()
 }

@@ -181,7 +181,7 @@ impl<'a> FullRanking<'a> {
         })
     }
 
-    /// A row of metrics for each tested user, NaN where one has no value.
+    /// A row of metrics for each tested user.
     fn values(&self, factors: &Factors, run: &Run) -> Result<Vec<f64>> {
         let positions = factors.ranks(&self.users, Some(&self.seen), &self.held_out, run)?;
         let mut values = Vec::with_capacity(self.columns.len() * self.tested.len());
@@ -201,11 +201,11 @@ impl<'a> FullRanking<'a> {
 }
 
 /// The metrics of one user by the positions of the relevant items, at least one: `hr` and `ndcg` at every length, then both
-/// AUCs, NaN without candidates.
+/// AUCs.
 fn of_positions(positions: &[Position], k: &[usize]) -> impl Iterator<Item = f64> {
     let hits = Hits::from_positions(positions).expect("a tested user has a relevant item");
-    let auc = Auc::from_positions(positions).map_or([f64::NAN; 2], |auc| [auc.strict, auc.half_ties]);
-    k.iter().flat_map(move |&k| [hits.hit_at(k), hits.ndcg_at(k)]).chain(auc)
+    let auc = Auc::from_positions(positions).expect("a tested user has an item to rank against");
+    k.iter().flat_map(move |&k| [hits.hit_at(k), hits.ndcg_at(k)]).chain([auc.strict, auc.half_ties])
 }
 
 #[cfg(test)]
