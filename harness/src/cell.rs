@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 /// Raised when the same cell would be measured to another result: then stored cells count no more.
-pub const RESULT_VERSION: u32 = 2;
+pub const RESULT_VERSION: u32 = 3;
 
 /// What was found in one cell, as stored.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -32,6 +32,9 @@ pub struct Outcome {
     /// Wall-clock times of every period in seconds, of agents; no part of the result.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub times: Vec<Curve>,
+    /// Rows of the metrics of every user, where those are kept beside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_rows: Option<usize>,
     /// Wall-clock times of the run that found them.
     pub seconds: Seconds,
     /// The program that found them: see [`build`]. No part of the identity, or every new build would start anew.

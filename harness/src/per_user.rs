@@ -8,10 +8,11 @@
 //! | `metric`, `k` | the metric, and the length of the list where it is one of a list |
 //! | `value` | the number, under an attack its mean over draws |
 //!
-//! A user without a value of a metric has no line for it.
+//! Users whose ranking is not measured have no line.
 
 use evenhand_core::{Error, Ids};
-use std::io::{self, Write};
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 /// Columns of a kept file; the joined table has [`OF_CELL`] before them.
@@ -19,7 +20,7 @@ const COLUMNS: [&str; 5] = ["user", "attack", "metric", "k", "value"];
 /// Columns that say which cell a line belongs to.
 const OF_CELL: [&str; 3] = ["label", "seed", "fold"];
 
-/// One metric of every user that has it.
+/// One metric of every user who is measured.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PerUser {
     /// The attack; `None` for the offline protocol.
@@ -45,13 +46,25 @@ pub(crate) fn write(kept: &[PerUser], to: &mut dyn Write) -> io::Result<()> {
     table.flush()
 }
 
+/// Rows that [`write()`] makes of them.
+pub(crate) fn rows(kept: &[PerUser]) -> usize {
+    kept.iter().map(|metric| metric.values.len()).sum()
+}
+
 /// Calls `each` with the user and the other fields of every line of a kept file.
 ///
 /// # Errors
 /// [`Error::Data`] for a file that is not one; those of `each`.
 pub(crate) fn read(path: &Path, mut each: impl FnMut(u32, &csv::StringRecord) -> io::Result<()>) -> Result<(), Error> {
     let damaged = |reason: String| Error::data(path, reason);
-    let mut table = csv::Reader::from_path(path).map_err(|e| damaged(e.to_string()))?;
+    let mut file = File::open(path).map_err(|source| Error::io(path, source))?;
+    let mut last = [0];
+    let ends = file.seek(SeekFrom::End(-1)).and_then(|_| file.read_exact(&mut last)).is_ok() && last == *b"\n";
+    file.rewind().map_err(|source| Error::io(path, source))?;
+    if !ends {
+        return Err(damaged("the last line has no end".into()));
+    }
+    let mut table = csv::Reader::from_reader(file);
     if !table.headers().is_ok_and(|header| header.iter().eq(COLUMNS)) {
         return Err(damaged(format!("expected the columns {}", COLUMNS.join(","))));
     }
@@ -122,6 +135,7 @@ mod tests {
             (head.to_string(), true),
             (format!("{head}1,,auc,,0.5\n"), true),
             (format!("{head}1,,auc,,0.\n2"), false),
+            (format!("{head}1,,auc,,0.5"), false),
             (format!("{head}1,,auc,,\n"), false),
             (format!("{head}x,,auc,,1\n"), false),
             (format!("{head}1,,auc,,NaN\n"), false),

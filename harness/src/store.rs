@@ -131,9 +131,14 @@ impl Store {
         unreadable.map_or(written, Err)
     }
 
-    /// Whether the metrics of every user are there and can be read.
-    pub(crate) fn has_users(&self, key: &str) -> bool {
-        per_user::read(&self.users_path(key), |_, _| Ok(())).is_ok()
+    /// Whether the metrics of every user of a cell are there, all of them, and can be read.
+    pub(crate) fn has_users(&self, outcome: &Outcome) -> bool {
+        let mut rows = 0;
+        let counted = per_user::read(&self.users_path(&outcome.key), |_, _| {
+            rows += 1;
+            Ok(())
+        });
+        counted.is_ok() && outcome.user_rows == Some(rows)
     }
 
     /// Keeps the metrics of every user of a cell. Where they are not asked for, those of an earlier run go.
@@ -197,6 +202,14 @@ impl Store {
         write_whole(&self.dir.join(name), bytes)
     }
 
+    /// Removes one of the tables, if it is there.
+    ///
+    /// # Errors
+    /// [`Failure::Write`].
+    pub(crate) fn remove(&self, name: &str) -> Result<(), Failure> {
+        remove(self.dir.join(name))
+    }
+
     fn path(&self, key: &str) -> PathBuf {
         self.dir.join("cells").join(format!("{key}.json"))
     }
@@ -255,6 +268,7 @@ mod tests {
             curves: vec![Curve { metric: "mean-regret".into(), group: None, values: vec![None, Some(0.1)] }],
             attacks: Vec::new(),
             times: Vec::new(),
+            user_rows: None,
             seconds,
             build: Some("b".into()),
         }

@@ -120,9 +120,13 @@ fn cells_are_run_again_for_metrics_of_users_that_are_missing() {
     let (first, cells) = (kept(), files(&path("cells")));
     assert_eq!(cells.len(), 6);
     assert!(compare(&[]).contains("(3 found, 0 run)") && compare(&none).contains("(3 found, 0 run)"));
+    assert!(!path("users.csv").exists(), "those of an earlier run would be taken for those of this one");
     let users: Vec<&String> = cells.iter().filter(|name| name.ends_with(".users.csv")).collect();
     fs::remove_file(path("cells").join(users[0])).unwrap();
-    fs::write(path("cells").join(users[1]), "user,attack,metric,k,value\n0,,ndcg").unwrap();
+    let cut = path("cells").join(users[1]);
+    let text = fs::read_to_string(&cut).unwrap();
+    // At the end of a line.
+    fs::write(&cut, &text[..=text[..text.len() / 2].rfind('\n').unwrap()]).unwrap();
     assert!(compare(&[]).contains("(1 found, 2 run)"));
     assert!(kept() == first);
     // A cell that is measured anew without them does not keep those of before.
@@ -178,4 +182,96 @@ fn what_can_not_work_is_said() {
     fs::write(dir.path().join("wrong.toml"), text.replace("draws = 2", "draws = 0")).unwrap();
     let said = run(dir.path(), &["compare", "wrong.toml"]).ends(2);
     assert!(said.err.contains("wrong.toml:11:9: `attack.draws` = 0, expected at least 1"), "{}", said.err);
+}
+
+/// Users and items of a pair of files, neither sorted nor numbered without gaps. Item 555 and user 88 occur only in test,
+/// user 77 only in training; user 400 has or holds out every item; one test row of user 5 and that of user 30 are known.
+const TRAIN: [(u32, &[u32]); 6] = [
+    (400, &[41, 3, 100, 7, 20]),
+    (12, &[41, 3]),
+    (5, &[20, 3, 7]),
+    (77, &[100, 7, 3, 20]),
+    (9, &[1000, 3, 7]),
+    (30, &[7, 3, 41, 20]),
+];
+const TEST: [(u32, &[u32]); 6] =
+    [(88, &[20]), (9, &[100]), (400, &[1000, 555]), (5, &[555, 3, 41]), (30, &[3]), (12, &[7])];
+const OF_PAIR: &str = "
+[data]
+path = 'pair'
+[split]
+kind = 'given'
+[eval]
+k = [1, 50]
+relevant = 'all'
+users = true
+[attack]
+draws = 2
+[[run]]
+recommender = 'bpr'
+params = { optimiser = 'adagrad', factors = 4, epochs = 3, batch = 8 }
+[[run]]
+recommender = 'als'
+params = { factors = 4, iterations = 3, feedback = 'implicit' }
+[[run]]
+recommender = 'popularity'
+params.by = 'counts'
+label = 'popularity'
+";
+
+#[test]
+fn a_pair_of_files_with_every_kind_of_edge() {
+    let dir = tempdir().unwrap();
+    fs::create_dir(dir.path().join("pair")).unwrap();
+    for (name, rows) in [("train.tsv", TRAIN), ("test.tsv", TEST)] {
+        let line = |(user, items): &(u32, &[u32])| items.iter().map(|i| format!("{user}\t{i}\n")).collect::<String>();
+        let lines: String = rows.iter().map(line).collect();
+        fs::write(dir.path().join("pair").join(name), format!("user\titem\n{lines}")).unwrap();
+    }
+    fs::write(dir.path().join("pair.toml"), OF_PAIR).unwrap();
+    let said = run(dir.path(), &["compare", "pair.toml", "--out", "a", "--threads", "1"]).ends(0);
+    for warning in [
+        "split `given`: users that occur only in test: 1, in 1 of 9 test rows",
+        "split `given`: items that occur only in test: 1, in 2 of 9 test rows",
+        "split `given`: 2 of 9 test rows repeat a user and item of the training rows and are not ranked",
+        "split `given`: users with nothing to rank a test item against, who are not measured: 1",
+        "`eval.k` = 50 is above the 7 items: lists are that long at most",
+    ] {
+        assert_eq!(said.out.matches(&format!("warn    {warning}\n")).count(), 1, "{warning} in\n{}", said.out);
+    }
+    assert!(said.out.contains("; ranking over 4 users\n"), "{}", said.out);
+
+    // Ratings of items 3, 7, 20, 41, 100, 1000, 555: 6, 5, 4, 3, 2, 1, 0. Of what the users have not seen, by that order:
+    //
+    // user  5: [41], 100, 1000, [555]                       AUC (2 + 0) / 4, first: hit
+    // user  9: 20, 41, [100], 555                           AUC 1 / 3, first: no hit
+    // user 12: [7], 20, 100, 1000, 555                      AUC 4 / 4, first: hit
+    // user 88: 3, 7, [20], 41, 100, 1000, 555               AUC 4 / 6, first: no hit
+    let of_users = [("5", 0.5, 1.0), ("9", 1.0 / 3.0, 0.0), ("12", 1.0, 1.0), ("88", 2.0 / 3.0, 0.0)];
+    let (results, users) = (rows(&dir.path().join("a/results.csv")), rows(&dir.path().join("a/users.csv")));
+    for attack in ["", "clean"] {
+        for (metric, k, expected) in
+            [("hr", "1", 0.5), ("hr", "50", 1.0), ("auc", "", 0.625), ("auc-half-ties", "", 0.625)]
+        {
+            let end = [metric, k, "", attack];
+            let row = results.iter().find(|r| r.contains(&"popularity".into()) && r[r.len() - 6..r.len() - 2] == end);
+            let [.., value, n] = row.unwrap().as_slice() else { unreachable!() };
+            assert!((value.parse::<f64>().unwrap() - expected).abs() < 1e-12 && n == "4", "{end:?}: {value} {n}");
+        }
+        for (metric, expected) in [("auc", of_users.map(|u| (u.0, u.1))), ("hr", of_users.map(|u| (u.0, u.2)))] {
+            let own = users.iter().filter(|r| r[0] == "popularity" && r[4] == attack && r[5] == metric && r[6] != "50");
+            let own: Vec<(&str, f64)> = own.map(|r| (r[3].as_str(), r[7].parse().unwrap())).collect();
+            assert_eq!(own.len(), 4, "{own:?}");
+            for ((user, value), (expected_user, expected)) in own.iter().zip(expected) {
+                assert!(*user == expected_user && (value - expected).abs() < 1e-12, "{metric} {attack}: {own:?}");
+            }
+        }
+    }
+    assert!(!users.iter().any(|row| ["400", "30", "77"].contains(&row[3].as_str())));
+
+    run(dir.path(), &["compare", "pair.toml", "--out", "b", "--threads", "3", "-q"]).ends(0);
+    for name in ["results.csv", "users.csv"] {
+        let read = |folder: &str| fs::read(dir.path().join(folder).join(name)).unwrap();
+        assert!(read("a") == read("b"), "{name} differs between 1 and 3 threads");
+    }
 }

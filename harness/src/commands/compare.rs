@@ -112,6 +112,9 @@ fn write(
         });
         store.write_users(USERS, outcomes, ids)?;
         names.push(USERS);
+    } else {
+        // Those of an earlier run are of other cells.
+        store.remove(USERS)?;
     }
     store.write("summary.json", json_text(summary).as_bytes())?;
     names.push("summary.json");

@@ -4,6 +4,7 @@ use super::{Cell, CellEnd, Host, Place};
 use crate::cell::{self, Outcome};
 use crate::failure::Failure;
 use crate::panics;
+use crate::per_user;
 use crate::protocol::Measured;
 use crate::store::Store;
 use evenhand_core::{Error, Run};
@@ -43,7 +44,9 @@ impl Runner<'_> {
                 let Measured { figures, curves, times, actions, attacks, users, seconds } = measured;
                 let build = self.store.and_then(|_| cell::build()).map(str::to_string);
                 let key = cell::key(&identity);
-                let outcome = Outcome { key, cell: identity, figures, curves, attacks, times, seconds, build };
+                let user_rows = users.as_deref().map(per_user::rows);
+                let outcome =
+                    Outcome { key, cell: identity, figures, curves, attacks, times, user_rows, seconds, build };
                 if let Some(store) = self.store {
                     // First: a finished cell has all that belongs to it.
                     store.keep_actions(&outcome.key, label, seed, &actions)?;
@@ -69,18 +72,18 @@ pub(super) struct Cells {
 }
 
 impl Cells {
-    /// The cells at `places`; those are found that an earlier run has finished, and of whose key the store has all that
+    /// The cells at `places`; those are found that an earlier run has finished, and of which the store has all that
     /// `whole` asks for.
     pub(super) fn begin(
         places: Vec<Place>,
-        whole: impl Fn(&Store, &str) -> bool,
+        whole: impl Fn(&Store, &Outcome) -> bool,
         runner: &Runner<'_>,
         identity: impl Fn(Place) -> Json,
     ) -> Self {
         let finished = |&place: &Place| {
             let store = runner.store?;
             let outcome = store.finished(&cell::key(&identity(place)))?;
-            whole(store, &outcome.key).then_some((place, CellEnd::Found(outcome)))
+            whole(store, &outcome).then_some((place, CellEnd::Found(outcome)))
         };
         let ends = places.iter().filter_map(finished).collect();
         Self { places, ends }

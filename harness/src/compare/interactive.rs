@@ -2,7 +2,7 @@
 
 use super::cells::{Cells, Runner};
 use super::{Cell, Place};
-use crate::cell;
+use crate::cell::{self, Outcome};
 use crate::experiment::Interactive;
 use crate::failure::Failure;
 use crate::panics;
@@ -34,7 +34,7 @@ impl<'a> Work<'a> {
     pub(super) fn begin(part: &'a Interactive, seeds: &'a [u64], runner: &'a Runner<'a>) -> Result<Self, Failure> {
         let of_agent = |setting| seeds.iter().map(move |&seed| Place { setting, seed, fold: 0 });
         let places = (0..part.agents.len()).flat_map(of_agent).collect();
-        let whole = |store: &Store, key: &str| !part.options.log || store.has_actions(key);
+        let whole = |store: &Store, outcome: &Outcome| !part.options.log || store.has_actions(&outcome.key);
         let cells = Cells::begin(places, whole, runner, |place| cell::of_agent(part, place));
         let work = Self { runner, part, seeds, cells };
         work.announce();

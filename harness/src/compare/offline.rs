@@ -2,16 +2,16 @@
 
 use super::Place;
 use super::cells::{Cells, Runner};
-use crate::cell;
+use crate::cell::{self, Outcome};
 use crate::compare::Cell;
 use crate::experiment::{Offline, Source};
 use crate::failure::Failure;
 use crate::load::{self, Description};
 use crate::panics;
-use crate::protocol::offline;
-use crate::split::{Division, Fold};
+use crate::protocol::{offline, ranking};
+use crate::split::{self, Division, Fold};
 use crate::store::Store;
-use evenhand_core::{Dataset, Error, Ids, Run, Streams};
+use evenhand_core::{Dataset, Error, Ids, Run, Scale, Streams};
 use std::borrow::Cow;
 
 /// What came out of comparing recommenders on held-out rows.
@@ -59,10 +59,14 @@ impl<'a> Work<'a> {
     pub(super) fn begin(shared: &'a Shared<'a>, seeds: &'a [u64], runner: &'a Runner<'a>) -> Result<Self, Failure> {
         let part = shared.part;
         // The division of the first seed tells how many folds there are, also where every cell is found.
-        let first = shared.divide(seeds[0])?;
-        let test_rows = first.fold(0).map_err(Failure::of_data)?.test.len();
+        let mut first = shared.divide(seeds[0])?;
+        let fold = shared.fold(seeds[0], &first, 0)?;
+        let test_rows = fold.test.len();
+        let without_rivals = without_rivals(part, &fold, shared.data.scale);
+        drop(fold);
+        first.warnings.extend(without_rivals);
         let places = places(part, seeds, first.count()).collect();
-        let whole = |store: &Store, key: &str| !part.eval.users || store.has_users(key);
+        let whole = |store: &Store, outcome: &Outcome| !part.eval.users || store.has_users(outcome);
         let cells = Cells::begin(places, whole, runner, |place| cell::of_recommender(part, &shared.digest, place));
         let description = load::describe(&shared.data);
         let work = Self { runner, shared, seeds, cells, first: Some(first), description, test_rows };
@@ -111,9 +115,10 @@ impl<'a> Work<'a> {
         }
         let done = self.cells.finish(self.runner, |place| cell::of_recommender(part, digest, place));
         if done.cells.iter().filter_map(Cell::outcome).any(|o| !o.figures.iter().any(|f| f.metric == "ndcg")) {
-            let text = "no test row is relevant to its user, so there are no ranking metrics; see `eval.relevant`";
+            let text = "no test row is relevant and has another item to be ranked against: no ranking metrics; see `eval.relevant`";
             warnings.push(format!("{text} (values above {} are liked)", data.scale.like_above));
         }
+        warnings.extend(longer_than_the_catalogue(part, data.ratings.items()));
         warnings.extend(without_factors(part, &done.cells));
         let protected = data.protected();
         Ok(OfflineCells {
@@ -170,6 +175,20 @@ impl<'a> Shared<'a> {
         let Some(share) = self.part.validation else { return Ok(fold) };
         fold.with_validation(&self.part.split, share, &Streams::new(seed)).map(Cow::Owned).map_err(Failure::of_data)
     }
+}
+
+/// A warning where users are left out of the rankings because no item is left that could be ranked wrongly.
+fn without_rivals(part: &Offline, fold: &Fold, scale: Scale) -> Option<String> {
+    let count = ranking::without_rivals(fold, part.eval.relevant, scale);
+    let text = format!("users with nothing to rank a test item against, who are not measured: {count}");
+    (count > 0).then(|| split::told(fold, &part.split, &text))
+}
+
+/// A warning where lists of some length can not be filled.
+fn longer_than_the_catalogue(part: &Offline, items: usize) -> Option<String> {
+    let longer: Vec<String> = part.eval.k.iter().filter(|&&k| k > items).map(usize::to_string).collect();
+    let text = || format!("`eval.k` = {} is above the {items} items: lists are that long at most", longer.join(", "));
+    (!longer.is_empty()).then(text)
 }
 
 /// A warning for each setting whose models could not be attacked.

@@ -68,9 +68,10 @@ pub(super) fn read<'t>(reader: &Reader<'_, 't>, value: document::Value<'t>) -> R
         return error(&places[2], "`attack.draws` = 0, expected at least 1".into());
     }
     for (at, eps) in attacks.eps.iter_mut().enumerate() {
-        // Written so that NaN is refused.
-        if !(*eps >= 0.0 && eps.is_finite()) {
-            let text = format!("`attack.eps` = {eps}, expected a finite number from 0");
+        // Written so that NaN is refused. Factors are single numbers.
+        if !(*eps >= 0.0 && *eps <= f64::from(f32::MAX)) {
+            let shown = if *eps > f64::from(f32::MAX) { format!("{eps:e}") } else { eps.to_string() };
+            let text = format!("`attack.eps` = {shown}, expected a finite number from 0, at most {:.1e}", f32::MAX);
             return error(each_eps.get(at).unwrap_or(&places[1]), text);
         }
         // -0 is 0.
@@ -101,18 +102,28 @@ fn distinct<T: PartialEq + Copy>(values: Vec<T>) -> Vec<T> {
     kept
 }
 
-/// The settings, each of them followed by its control where it has one that is not among them. `place` is where attacks are
-/// asked for.
+/// The settings, each of them followed by its control where it has one that is not among them. One control for all settings
+/// of a recommender is called after the recommender. `place` is where attacks are asked for.
 pub(super) fn with_controls(
     reader: &Reader<'_, '_>,
     given: Vec<Setting>,
     place: &Range<usize>,
 ) -> Result<Vec<Setting>, Failure> {
+    let control = |setting: &Setting| {
+        let recipe = setting.recipe.control()?;
+        Some(Setting { implicit: true, ..reader.setting(recipe, format!("{}, control", setting.label)) })
+    };
+    let mut wanted: Vec<Option<Setting>> = given.iter().map(control).collect();
+    for recommender in distinct(given.iter().map(|setting| setting.recommender).collect()) {
+        let of_it = given.iter().zip(&mut wanted).filter(|(setting, _)| setting.recommender == recommender);
+        let of_it: Vec<&mut Setting> = of_it.filter_map(|(_, control)| control.as_mut()).collect();
+        if of_it.windows(2).all(|pair| pair[0].same(pair[1])) {
+            of_it.into_iter().for_each(|control| control.label = format!("{recommender}, control"));
+        }
+    }
     let mut controls: Vec<Option<Setting>> = Vec::new();
     let mut names: Vec<Option<String>> = Vec::new();
-    for setting in &given {
-        let control = setting.recipe.control();
-        let control = control.map(|recipe| reader.setting(recipe, format!("{}, control", setting.label)));
+    for (setting, control) in given.iter().zip(wanted) {
         let Some(control) = control else {
             controls.push(None);
             names.push(None);

@@ -56,7 +56,8 @@
 //! leaves out what may be left out: `fairness = ["none", { plugin = "value", rated_items = [true, false] }]`. The order
 //! is that of the file, the first axis slowest. Two settings with the same effective parameters are one; a warning says
 //! so. Two settings with the same label are an error. With `[attack]`, a setting whose recommender has a control is
-//! followed by it, unless it is there already; its label is that of the setting and `, control`.
+//! followed by it, unless it is there already; its label is the name of the recommender and `, control`, or that of the
+//! setting where the settings of the recommender have several controls. `[choose]` leaves it out.
 //!
 //! An unknown key, a wrong name or value is an error with its place and the nearest key or name that exists.
 

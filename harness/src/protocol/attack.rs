@@ -5,8 +5,8 @@
 //!
 //! | metric | over | what |
 //! | --- | --- | --- |
-//! | `hr`, `ndcg` at k | users with a relevant test item | as in the offline protocol |
-//! | `auc`, `auc-half-ties` | the same users, where they have a candidate | ties count against the relevant item, or half |
+//! | `hr`, `ndcg` at k | users with a relevant test item and another one to rank it against | as in the offline protocol |
+//! | `auc`, `auc-half-ties` | the same users | ties count against the relevant item, or half |
 //! | `...-spread` | draws | standard deviation of the metric over draws |
 //! | `...-drop` | - | `1 - attacked / clean`; none where the clean metric is 0 |
 //! | `user-norm`, `item-norm` | users, items | mean length of the learned factors, so that `eps` can be read; of the clean ones |
@@ -27,7 +27,7 @@ use crate::experiment::{Attacks, Eval, Relevant, direction_name};
 use crate::per_user::PerUser;
 use crate::split::Fold;
 use evenhand_core::metrics::{Auc, Hits, Position};
-use evenhand_core::{Dataset, Factors, Interactions, Model as _, Result, Rows, Run};
+use evenhand_core::{Dataset, Error, Factors, Interactions, Model as _, Result, Rows, Run};
 use evenhand_plugins::pairwise::Attack;
 use nalgebra::DMatrix;
 use std::borrow::Cow;
@@ -42,7 +42,7 @@ pub const DROP: &str = "-drop";
 pub const NORMS: [&str; 2] = ["user-norm", "item-norm"];
 
 /// Metrics of a list, in the order of their columns.
-const OF_LIST: [&str; 2] = ["hr", "ndcg"];
+pub(crate) const OF_LIST: [&str; 2] = ["hr", "ndcg"];
 
 /// The attack as reports name it: `gradient eps=0.5`.
 pub fn name(attack: &Attack) -> String {
@@ -51,7 +51,7 @@ pub fn name(attack: &Attack) -> String {
 }
 
 /// Ranks by clean and by perturbed factors; the metrics of every user too, where they are to be kept. `tested` are the
-/// users with a relevant test item.
+/// users whose ranking is measured.
 ///
 /// # Errors
 /// [`Diverged`](evenhand_core::Error::Diverged) for scores that are not finite, [`Shape`](evenhand_core::Error::Shape)
@@ -80,22 +80,29 @@ pub(super) fn measure(
     let likes = likes(data, fold, eval.relevant)?;
     let steps = attacks.each().count() * attacks.draws;
     for (at, attack) in attacks.each().enumerate() {
-        let streams = run.child(&direction_name(attack.direction));
+        let (name, streams) = (name(&attack), run.child(&direction_name(attack.direction)));
         let mut draws = Vec::new();
         let mut sums = vec![0.0; ranking.columns.len() * tested.len()];
         for draw in 0..attacks.draws {
             run.step(at * attacks.draws + draw, steps)?;
-            let perturbed = attack.perturb(factors, &likes, &streams.child(&draw.to_string()))?;
-            let values = ranking.values(&perturbed, run)?;
+            let perturbed = attack.perturb(factors, &likes, &streams.child(&draw.to_string()));
+            let values = perturbed.and_then(|factors| ranking.values(&factors, run)).map_err(|e| under(e, &name))?;
             sums.iter_mut().zip(&values).for_each(|(sum, value)| *sum += value);
             draws.push(ranking.means(&values));
         }
         sums.iter_mut().for_each(|sum| *sum /= attacks.draws as f64);
-        let name = name(&attack);
         keep(&name, &sums);
         found.push(Attacked { attack: name, figures: compared(&clean, &draws) });
     }
     Ok((found, users))
+}
+
+/// The error, with the attack where numbers ran away.
+fn under(error: Error, attack: &str) -> Error {
+    match error {
+        Error::Diverged { what, step } => Error::Diverged { what: format!("{what} under `{attack}`"), step },
+        error => error,
+    }
 }
 
 /// The training rows that would be relevant as test rows.
@@ -174,7 +181,7 @@ impl<'a> FullRanking<'a> {
         })
     }
 
-    /// A row of metrics for each tested user, NaN where one has no value.
+    /// A row of metrics for each tested user.
     fn values(&self, factors: &Factors, run: &Run) -> Result<Vec<f64>> {
         let positions = factors.ranks(&self.users, Some(&self.seen), &self.held_out, run)?;
         let mut values = Vec::with_capacity(self.columns.len() * self.tested.len());
@@ -194,11 +201,11 @@ impl<'a> FullRanking<'a> {
 }
 
 /// The metrics of one user by the positions of the relevant items, at least one: `hr` and `ndcg` at every length, then both
-/// AUCs, NaN without candidates.
+/// AUCs.
 fn of_positions(positions: &[Position], k: &[usize]) -> impl Iterator<Item = f64> {
     let hits = Hits::from_positions(positions).expect("a tested user has a relevant item");
-    let auc = Auc::from_positions(positions).map_or([f64::NAN; 2], |auc| [auc.strict, auc.half_ties]);
-    k.iter().flat_map(move |&k| [hits.hit_at(k), hits.ndcg_at(k)]).chain(auc)
+    let auc = Auc::from_positions(positions).expect("a tested user has an item to rank against");
+    k.iter().flat_map(move |&k| [hits.hit_at(k), hits.ndcg_at(k)]).chain([auc.strict, auc.half_ties])
 }
 
 #[cfg(test)]

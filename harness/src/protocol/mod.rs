@@ -10,7 +10,7 @@ pub mod attack;
 mod fairness;
 pub mod interactive;
 pub mod offline;
-mod ranking;
+pub(crate) mod ranking;
 mod rating;
 mod scores;
 

@@ -3,7 +3,7 @@
 //! | metric | over | better |
 //! | --- | --- | --- |
 //! | `rmse`, `mae` | test rows; only models whose scores are ratings | lower |
-//! | `ndcg`, `hr`, `recall`, `precision`, `mrr`, `map` at k | users with a relevant test item | higher |
+//! | `ndcg`, `hr`, `recall`, `precision`, `mrr`, `map` at k | users with a relevant test item and another one to rank it against | higher |
 //! | `auc`, `auc-half-ties` | the same users; ties count against the relevant item, or half | higher |
 //! | `coverage` at k | the catalogue: share of items in some list | higher is wider |
 //! | `gini` at k | the catalogue: how unevenly the lists show it | lower is more even |
@@ -16,7 +16,8 @@
 //!   a plugin that wants it can do it.
 //! * Every item is a candidate but those in the user's training and validation rows, also items that occur in test rows
 //!   only. A test row that repeats such a pair is no candidate, thus never relevant; it counts in `rmse` and `mae`.
-//! * Users without a relevant test item have no ranking metrics and no list: `n` says how many are left.
+//! * Users without a relevant test item, or with no other item to rank it against, have no ranking metrics and no list:
+//!   `n` says how many are left.
 //! * Metrics of accuracy and ranking are repeated for each group of users.
 //! * Fairness is between the protected groups of users and of items: [`evenhand_core::metrics`] has the formulas. As
 //!   ratings, an item is recommended where its prediction is strictly above the threshold of a like; no held-out row
@@ -25,7 +26,7 @@
 //! * Users are scored in blocks; per-user values are added in user order: results do not depend on the threads.
 //!
 //! The metrics are the harness's own. A plugin sees the training rows, never the test rows: a fitted model is asked for
-//! the ratings of test pairs only once its lists are made.
+//! the ratings of test pairs only once its lists are made and its factors have been attacked.
 
 use super::{Measured, Seconds, attack, check_fitted, ranking, rating, scores};
 use crate::experiment::{Attacks, Eval};
@@ -60,17 +61,9 @@ pub fn measure(
     run.check()?;
     check_fitted(model.as_ref(), &fold.train)?;
     let start = Instant::now();
-    // Ranked first: a model that is asked for test pairs learns which pairs they are.
+    // Ranked first, attacked or not: a model that is asked for test pairs learns which pairs they are.
     let tested = ranking::tested(fold, eval.relevant, data.scale);
     let (ranked, mut users) = scores::measure(model.as_ref(), data, fold, &tested, eval, run)?;
-    let mut figures = Vec::new();
-    if model.output() == Output::Rating {
-        figures.extend(rating::figures(model.as_ref(), data, &fold.test, run)?);
-        if let Some(rows) = &fold.validation {
-            figures.extend(rating::validation(model.as_ref(), rows, run)?);
-        }
-    }
-    figures.extend(ranked);
     let mut attacked = Vec::new();
     if let (Some(attacks), Some(factors)) = (attacks, model.factors()) {
         let (found, of_users) = attack::measure(factors, data, fold, &tested, (eval, attacks), &cell.child("attack"))?;
@@ -79,6 +72,14 @@ pub fn measure(
             users.extend(of_users);
         }
     }
+    let mut figures = Vec::new();
+    if model.output() == Output::Rating {
+        figures.extend(rating::figures(model.as_ref(), data, &fold.test, run)?);
+        if let Some(rows) = &fold.validation {
+            figures.extend(rating::validation(model.as_ref(), rows, run)?);
+        }
+    }
+    figures.extend(ranked);
     let seconds = Seconds { fit, evaluate: start.elapsed().as_secs_f64() };
     Ok(Measured { figures, attacks: attacked, users, seconds, ..Measured::default() })
 }
@@ -86,19 +87,29 @@ pub fn measure(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use evenhand_core::{Interactions, Model, Rows, Scale};
+    use evenhand_core::{Factors, Interactions, Model, Rows, Scale};
     use nalgebra::DMatrix;
     use serde::Serialize;
     use std::collections::HashSet;
-    use std::sync::Mutex;
+    use std::sync::{Mutex, OnceLock};
 
     const SHAPE: (usize, usize) = (20, 15);
 
-    /// Likes low item numbers; with a memory, whatever it was asked to predict even more.
+    /// Likes low item numbers; with a memory, whatever it was asked to predict even more. Its factors are made when they
+    /// are first asked for.
     #[derive(Debug, Serialize)]
     struct Peek {
         #[serde(skip)]
         asked: Option<Mutex<HashSet<(u32, u32)>>>,
+        #[serde(skip)]
+        factors: OnceLock<Factors>,
+    }
+
+    impl Peek {
+        fn of(&self, user: u32, item: u32) -> f32 {
+            let known = self.asked.as_ref().is_some_and(|asked| asked.lock().unwrap().contains(&(user, item)));
+            if known { 5.0 } else { 1.0 - item as f32 / 100.0 }
+        }
     }
 
     impl Model for Peek {
@@ -123,12 +134,14 @@ mod tests {
         }
 
         fn score(&self, users: &[u32], out: &mut DMatrix<f32>, _: &Run) -> Result<()> {
-            let asked = self.asked.as_ref().map(|a| a.lock().unwrap());
-            let known = |user: u32, item: u32| asked.as_ref().is_some_and(|a| a.contains(&(user, item)));
-            *out = DMatrix::from_fn(SHAPE.1, users.len(), |item, at| {
-                if known(users[at], item as u32) { 5.0 } else { 1.0 - item as f32 / 100.0 }
-            });
+            *out = DMatrix::from_fn(SHAPE.1, users.len(), |item, at| self.of(users[at], item as u32));
             Ok(())
+        }
+
+        fn factors(&self) -> Option<&Factors> {
+            let all = || DMatrix::from_fn(SHAPE.0, SHAPE.1, |user, item| self.of(user as u32, item as u32));
+            let users = DMatrix::identity(SHAPE.0, SHAPE.0);
+            Some(self.factors.get_or_init(|| Factors::new(users, all(), Output::Rating).unwrap()))
         }
 
         fn predict(&self, users: &[u32], items: &[u32], out: &mut [f32], _: &Run) -> Result<()> {
@@ -150,7 +163,7 @@ mod tests {
 
     impl Recommender for Peeks {
         fn fit(&self, _: &Training<'_>, _: &Run) -> Result<Box<dyn Model>> {
-            Ok(Box::new(Peek { asked: self.remember.then(Mutex::default) }))
+            Ok(Box::new(Peek { asked: self.remember.then(Mutex::default), factors: OnceLock::new() }))
         }
     }
 
@@ -163,12 +176,16 @@ mod tests {
         };
         let fold = Fold { label: String::new(), train: rows(0), test: rows(7), validation: None };
         let data = Dataset::new("x", fold.train.clone(), Scale::FIVE_STARS);
-        let figures = |remember| {
-            measure(&Peeks { remember }, &data, &fold, &Eval::default(), None, &Run::new(0)).unwrap().figures
+        let attacks = Attacks::default();
+        let found = |remember| {
+            let recipe = Peeks { remember };
+            let found = measure(&recipe, &data, &fold, &Eval::default(), Some(&attacks), &Run::new(0)).unwrap();
+            (found.figures, found.attacks)
         };
-        let honest = figures(false);
-        assert_eq!(figures(true), honest);
-        let names: Vec<&str> = honest.iter().map(|f| f.metric.as_str()).collect();
+        let honest = found(false);
+        assert_eq!(honest.1.len(), 3);
+        assert_eq!(found(true), honest);
+        let names: Vec<&str> = honest.0.iter().map(|f| f.metric.as_str()).collect();
         assert_eq!((names[0], names[2]), ("rmse", "ndcg"), "rating figures stand in front");
     }
 }

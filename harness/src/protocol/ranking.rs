@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Metrics of a list, in the order of their columns.
 const OF_LIST: [&str; 6] = ["ndcg", "hr", "recall", "precision", "mrr", "map"];
 /// Metrics of all scores of a user.
-pub(super) const OF_SCORES: [&str; 2] = ["auc", "auc-half-ties"];
+pub(crate) const OF_SCORES: [&str; 2] = ["auc", "auc-half-ties"];
 
 /// A metric with the length of its list: a column of a table that has a row for each tested user.
 pub(super) type Column = (&'static str, Option<usize>);
@@ -78,19 +78,31 @@ pub(super) struct Tested {
     pub(super) relevant: Vec<u32>,
 }
 
-/// The users with a relevant test item.
+/// The users with a relevant test item, and an item that is neither seen nor relevant to rank it against.
 pub(super) fn tested(fold: &Fold, relevant: Relevant, scale: Scale) -> Vec<Tested> {
+    let rivalled = wanted(fold, relevant, scale).filter(|(_, rivals)| *rivals > 0);
+    rivalled.map(|(tested, _)| tested).collect()
+}
+
+/// Number of users with a relevant test item and nothing to rank it against, who are not measured.
+pub(crate) fn without_rivals(fold: &Fold, relevant: Relevant, scale: Scale) -> usize {
+    wanted(fold, relevant, scale).filter(|(_, rivals)| *rivals == 0).count()
+}
+
+/// The users with a relevant test item, and how many items are neither seen nor relevant.
+fn wanted(fold: &Fold, relevant: Relevant, scale: Scale) -> impl Iterator<Item = (Tested, usize)> {
     let test = fold.test.by_user();
-    let of_user = |user: usize| {
+    let of_user = move |user: usize| {
         let seen = fold.seen(user);
         let wanted = |item: u32, value: f32| {
             (relevant == Relevant::All || scale.likes(value)) && seen.binary_search(&item).is_err()
         };
         let mut items: Vec<u32> = test.row(user).filter(|&(i, value)| wanted(i, value)).map(|(i, _)| i).collect();
         items.dedup();
-        (!items.is_empty()).then_some(Tested { user: user as u32, relevant: items })
+        let rivals = fold.train.items() - seen.len() - items.len();
+        (!items.is_empty()).then_some((Tested { user: user as u32, relevant: items }, rivals))
     };
-    (0..test.len()).filter_map(of_user).collect()
+    (0..test.len()).filter_map(of_user)
 }
 
 /// Ranks the items for one user after the other.
@@ -109,7 +121,7 @@ impl<'a> Ranker<'a> {
         Self { fold, eval, shown, best: Best::new(longest), top: TopK::new(1, longest) }
     }
 
-    /// Measures one user by the scores of all items; `values` gets another row of metrics, NaN where one has no value.
+    /// Measures one user by the scores of all items; `values` gets another row of metrics.
     /// Returns the longest list.
     pub(super) fn rank(&mut self, tested: &Tested, scores: &[f32], values: &mut Vec<f64>) -> Result<&[u32]> {
         let seen = self.fold.seen(tested.user as usize);
@@ -117,6 +129,7 @@ impl<'a> Ranker<'a> {
             what: format!("score of user {}, item {}", tested.user, e.item),
             step: None,
         })?;
+        let auc = auc.expect("a tested user has an item to rank against");
         offer_unseen(scores, &seen, &mut self.best)?;
         self.top.chunks_mut(1)[0].set(0, &mut self.best);
         let list = self.top.items(0);
@@ -130,7 +143,7 @@ impl<'a> Ranker<'a> {
             Hits::average_precision_at,
         ];
         values.extend(self.eval.k.iter().flat_map(|&k| of_list.map(|metric| metric(&hits, k))));
-        values.extend(auc.map_or([f64::NAN; 2], |auc| [auc.strict, auc.half_ties]));
+        values.extend([auc.strict, auc.half_ties]);
         for (n, &k) in self.eval.k.iter().enumerate() {
             for &item in &list[..k.min(list.len())] {
                 self.shown[n * scores.len() + item as usize].fetch_add(1, Ordering::Relaxed);
@@ -140,22 +153,22 @@ impl<'a> Ranker<'a> {
     }
 }
 
-/// Means of every column over the rows of `slice`, added in row order; none where no user has a value.
+/// Means of every column over the rows of `slice`, added in row order; none where there is no row.
 pub(super) fn means(columns: &[Column], slice: &Slice, values: &[f64]) -> Vec<Figure> {
     let mean = |(column, &(metric, k)): (usize, &Column)| {
-        let present = slice.rows.iter().map(|row| values[row * columns.len() + column]).filter(|v| !v.is_nan());
-        let (sum, n) = present.fold((0.0, 0u64), |(sum, n), value| (sum + value, n + 1));
+        let sum: f64 = slice.rows.iter().map(|row| values[row * columns.len() + column]).sum();
+        let n = slice.rows.len() as u64;
         let (metric, group) = (metric.to_string(), slice.group.clone());
         (n > 0).then(|| Figure { metric, k, group, value: sum / n as f64, n })
     };
     columns.iter().enumerate().filter_map(mean).collect()
 }
 
-/// The columns of `values` as they are kept, for each the users that have a value.
+/// The columns of `values` as they are kept.
 pub(super) fn per_user(attack: Option<&str>, columns: &[Column], tested: &[Tested], values: &[f64]) -> Vec<PerUser> {
     let of_column = |(column, &(metric, k)): (usize, &Column)| {
         let of_user = |(row, t): (usize, &Tested)| (t.user, values[row * columns.len() + column]);
-        let values = tested.iter().enumerate().map(of_user).filter(|(_, v)| !v.is_nan()).collect();
+        let values = tested.iter().enumerate().map(of_user).collect();
         PerUser { attack: attack.map(str::to_string), metric: metric.into(), k, values }
     };
     columns.iter().enumerate().map(of_column).collect()

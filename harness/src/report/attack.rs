@@ -6,11 +6,15 @@ use super::table::{fitted, left_out, seeds};
 use crate::cell::Outcome;
 use crate::compare::Cell;
 use crate::experiment::Offline;
-use crate::protocol::attack::{CLEAN, DROP, NORMS, SPREAD};
+use crate::protocol::attack::{CLEAN, DROP, NORMS, OF_LIST, SPREAD};
+use crate::protocol::ranking::OF_SCORES;
 use crate::protocol::{Attacked, Figure, metric_name};
 use comfy_table::Cell as TableCell;
 use serde::Serialize;
 use std::fmt::Write;
+
+/// Both rules of ties are shown where the AUC differs by more.
+const TIED: f64 = 1e-6;
 
 /// Full rankings under one attack, or under none, over all finished cells of a setting.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -103,7 +107,7 @@ fn differences(setting: &Outcome, control: &Outcome) -> Vec<Attacked> {
 pub(super) fn text(part: &OfflineSummary, summary: &Summary, width: Option<u16>) -> Option<String> {
     let attack = part.attack.as_ref()?;
     let columns = columns(part);
-    if columns.is_empty() {
+    if columns.iter().all(Vec::is_empty) {
         return None;
     }
     let mut out = String::new();
@@ -111,32 +115,52 @@ pub(super) fn text(part: &OfflineSummary, summary: &Summary, width: Option<u16>)
     let deviation = if part.cells > part.settings.len() { ", mean ± standard deviation" } else { "" };
     let spread = if draws > 1 { format!(", in brackets over {draws} draws") } else { String::new() };
     let _ = writeln!(out, "perturbed factors, full ranking: {}{deviation}{spread}", seeds(summary));
-    let (table, dropped) = fitted(attacked(part, &columns), width);
     let unit = if attack.relative { "in lengths of the row itself" } else { "absolute" };
-    let _ = writeln!(
-        out,
-        "{table}\ndrop: 1 - attacked / clean; norms: mean length of the factors of users, of items; eps {unit}"
-    );
-    out.push_str(&left_out(&dropped));
+    let words =
+        format!("drop: 1 - attacked / clean; norms: mean length of the factors of users, of items; eps {unit}\n");
+    let (rows, names) = attacked(part, &columns);
+    out.push_str(&shown(rows, &names, 2, &words, width));
     if part.controls.iter().any(|c| c.pairs > 0) {
-        let (table, dropped) = fitted(compared(part, &columns), width);
-        let _ = write!(
+        let control = one_control(part);
+        let called = control.map_or_else(|| "control".into(), |label| format!("`{label}`"));
+        let _ = writeln!(
             out,
-            "\nsetting less control: mean difference ± standard error over pairs of equal seed and fold\n{table}\n{}",
-            left_out(&dropped)
+            "\nsetting less {called}: mean difference ± standard error over pairs of equal seed and fold"
         );
+        let (rows, names) = compared(part, &columns.concat(), control.is_none());
+        out.push_str(&shown(rows, &names, if control.is_none() { 3 } else { 2 }, "", width));
     }
     Some(out)
 }
 
-/// Metrics that some setting has a number for, by their names in tables: those of the first length, then of the second.
-fn columns(part: &OfflineSummary) -> Vec<String> {
+/// A table and `words` about it. Columns that do not fit the terminal are left out by their `names`; a table that has none
+/// behind the first `text` of them says nothing, and is left out whole.
+fn shown(rows: Rows, names: &[String], text: usize, words: &str, width: Option<u16>) -> String {
+    let (table, dropped) = fitted(rows, width);
+    match names.len() - dropped.len() {
+        kept if kept <= text => left_out(&["the whole table".into()]),
+        kept => format!("{table}\n{words}{}", left_out(&names[kept..])),
+    }
+}
+
+/// The control, where all settings that have one share it.
+fn one_control(part: &OfflineSummary) -> Option<&str> {
+    let first = &part.controls.first()?.control;
+    part.controls.iter().all(|c| c.control == *first).then_some(first)
+}
+
+/// Metrics that some setting has a number for, by their names in tables: those of the first length and of no length, then of
+/// the second. Both rules of ties where they make a difference.
+fn columns(part: &OfflineSummary) -> [Vec<String>; 2] {
     let k = |n: usize| part.eval.k.get(n).copied();
-    let named = [("hr", k(0)), ("ndcg", k(0)), ("auc", None)].into_iter();
-    let second = k(1).into_iter().flat_map(|k| [("hr", Some(k)), ("ndcg", Some(k))]);
-    let names = named.chain(second).map(|(metric, k)| metric_name(metric, k));
-    let there = |name: &String| part.settings.iter().flat_map(|s| &s.attacks).any(|a| a.figure(name).is_some());
-    names.filter(there).collect()
+    let rows = || part.settings.iter().flat_map(|s| &s.attacks);
+    let apart = |a: &AttackSummary| Some((a.figure(OF_SCORES[0])?.mean - a.figure(OF_SCORES[1])?.mean).abs());
+    let auc = if rows().filter_map(apart).any(|apart| apart > TIED) { &OF_SCORES[..] } else { &OF_SCORES[..1] };
+    let first = OF_LIST.map(|metric| (metric, k(0))).into_iter().chain(auc.iter().map(|&metric| (metric, None)));
+    let second = k(1).into_iter().flat_map(|k| OF_LIST.map(|metric| (metric, Some(k))));
+    let there = |name: &String| rows().any(|a| a.figure(name).is_some());
+    let named = |(metric, k): (&str, Option<usize>)| Some(metric_name(metric, k)).filter(there);
+    [first.filter_map(named).collect(), second.filter_map(named).collect()]
 }
 
 /// The name in tables of a metric of the metric called `name`: `ndcg-drop@10`.
@@ -147,25 +171,26 @@ fn derived(name: &str, suffix: &str) -> String {
     }
 }
 
-/// A row for each setting and attack, the clean one first.
-fn attacked(part: &OfflineSummary, columns: &[String]) -> Rows {
-    let of_column = |name: &String| [format!("{name} ↑"), "drop ↓".into()];
-    let first = columns.iter().take(3).flat_map(of_column);
-    let header = ["recommender", "attack"].map(str::to_string).into_iter().chain(first);
-    let header = header.chain(["norms".to_string()]).chain(columns.iter().skip(3).flat_map(of_column));
-    let mut table = vec![header.map(TableCell::new).collect::<Vec<_>>()];
+/// A row for each setting and attack, the clean one first; and names of the columns that tell them apart.
+fn attacked(part: &OfflineSummary, [first, second]: &[Vec<String>; 2]) -> (Rows, Vec<String>) {
+    let header = |loss: fn(&str) -> String| -> Vec<String> {
+        let of_column = |name: &String| [format!("{name} ↑"), format!("{} ↓", loss(name))];
+        let before = ["recommender", "attack"].map(str::to_string).into_iter().chain(first.iter().flat_map(of_column));
+        before.chain(["norms".to_string()]).chain(second.iter().flat_map(of_column)).collect()
+    };
+    let mut table = vec![header(|_| "drop".into()).into_iter().map(TableCell::new).collect::<Vec<_>>()];
     for setting in part.settings.iter().filter(|s| !s.attacks.is_empty()) {
         for (at, attack) in setting.attacks.iter().enumerate() {
             let label = if at == 0 { row_label(part, setting) } else { String::new() };
-            let cells = |name: &String| [number(value(attack, name)), number(drop(attack, name))];
+            let cells = |name: &String| [number(value(attack, name)), number(loss(&setting.attacks, attack, name))];
             let mut row = vec![TableCell::new(label), TableCell::new(&attack.attack)];
-            row.extend(columns.iter().take(3).flat_map(cells));
+            row.extend(first.iter().flat_map(cells));
             row.push(number(norms(attack)));
-            row.extend(columns.iter().skip(3).flat_map(cells));
+            row.extend(second.iter().flat_map(cells));
             table.push(row);
         }
     }
-    table
+    (table, header(|name| derived(name, DROP)))
 }
 
 fn value(attack: &AttackSummary, name: &str) -> String {
@@ -174,18 +199,32 @@ fn value(attack: &AttackSummary, name: &str) -> String {
     format!("{}{}", plus_minus(figure), spread.unwrap_or_default())
 }
 
-fn drop(attack: &AttackSummary, name: &str) -> String {
+/// What is lost of the clean mean: a mean of the losses of cells would not follow from the means that stand beside it.
+fn loss(of_setting: &[AttackSummary], attack: &AttackSummary, name: &str) -> String {
+    if attack.attack == CLEAN {
+        return String::new();
+    }
+    let mean = |attack: &AttackSummary| attack.figure(name).map(|figure| figure.mean);
+    let clean = of_setting.iter().find(|a| a.attack == CLEAN).and_then(mean).filter(|&clean| clean > 0.0);
     // Not -0.0.
-    let percent = |figure: &MeanFigure| format!("{:.1}%", (figure.mean * 1000.0).round() / 10.0 + 0.0);
-    attack
-        .figure(&derived(name, DROP))
-        .map_or_else(|| if attack.attack == CLEAN { String::new() } else { "-".into() }, percent)
+    let percent =
+        |(clean, attacked): (f64, f64)| format!("{:.1}%", (1000.0 - attacked / clean * 1000.0).round() / 10.0 + 0.0);
+    clean.zip(mean(attack)).map_or_else(|| "-".into(), percent)
 }
 
 fn norms(attack: &AttackSummary) -> String {
     let norms: Vec<String> =
-        NORMS.iter().filter_map(|name| attack.figure(name)).map(|f| format!("{:.2}", f.mean)).collect();
+        NORMS.iter().filter_map(|name| attack.figure(name)).map(|f| three_digits(f.mean)).collect();
     norms.join(", ")
+}
+
+/// A number with three significant digits.
+fn three_digits(value: f64) -> String {
+    let scientific = format!("{value:.2e}");
+    match scientific.split_once('e').and_then(|(_, exponent)| exponent.parse::<i32>().ok()) {
+        Some(exponent @ -4..=4) => format!("{value:.*}", 2usize.saturating_add_signed(-exponent as isize)),
+        _ => scientific,
+    }
 }
 
 /// A small number without the zero before the point.
@@ -193,22 +232,23 @@ fn short(value: f64) -> String {
     format!("{value:.4}").trim_start_matches('0').to_string()
 }
 
-/// A row for each setting with a control and each attack.
-fn compared(part: &OfflineSummary, columns: &[String]) -> Rows {
-    let header = ["recommender", "less", "attack"].into_iter().map(str::to_string);
-    let header = header.chain(columns.iter().map(|name| format!("{name} ↑"))).chain(["pairs".to_string()]);
-    let mut table = vec![header.map(TableCell::new).collect::<Vec<_>>()];
+/// A row for each setting with a control and each attack; and the names of the columns. With `less`, one names the control.
+fn compared(part: &OfflineSummary, columns: &[String], less: bool) -> (Rows, Vec<String>) {
+    let text = ["recommender"].into_iter().chain(less.then_some("less")).chain(["attack"]).map(str::to_string);
+    let header = text.chain(columns.iter().map(|name| format!("{name} ↑"))).chain(["pairs".to_string()]);
+    let header: Vec<String> = header.collect();
+    let mut table = vec![header.iter().map(TableCell::new).collect::<Vec<_>>()];
     for control in &part.controls {
         for (at, attack) in control.attacks.iter().enumerate() {
-            let names = if at == 0 { [control.label.as_str(), &control.control] } else { [""; 2] };
-            let mut row: Vec<TableCell> =
-                names.into_iter().chain([attack.attack.as_str()]).map(TableCell::new).collect();
+            let [label, of_control] = if at == 0 { [control.label.as_str(), &control.control] } else { [""; 2] };
+            let text = [label].into_iter().chain(less.then_some(of_control)).chain([attack.attack.as_str()]);
+            let mut row: Vec<TableCell> = text.map(TableCell::new).collect();
             row.extend(columns.iter().map(|name| number(difference(attack, name))));
             row.push(number(if at == 0 { control.pairs.to_string() } else { String::new() }));
             table.push(row);
         }
     }
-    table
+    (table, header)
 }
 
 fn difference(attack: &AttackSummary, name: &str) -> String {

@@ -32,11 +32,12 @@ pub struct Chosen {
 ///
 /// Means over fewer cells than the others have can not be compared, so a setting with a failed cell is never chosen from
 /// several. Among equals the lower error on validation rows wins, then the order of the experiment. A group of one
-/// stands for itself.
+/// stands for itself. Settings that the experiment does not name take no part: it would choose otherwise with attacks.
 pub(super) fn choose(rule: &Choose, settings: &[Setting], found: &[SettingSummary]) -> Choice {
-    let most = found.iter().map(|s| s.cells).max().unwrap_or(0);
+    let named = || settings.iter().enumerate().filter(|(_, setting)| !setting.implicit);
+    let most = named().map(|(n, _)| found[n].cells).max().unwrap_or(0);
     let mut groups: Vec<Vec<usize>> = Vec::new();
-    for (n, setting) in settings.iter().enumerate() {
+    for (n, setting) in named() {
         match groups.iter_mut().find(|group| rule.same_group(&settings[group[0]], setting)) {
             Some(group) => group.push(n),
             None => groups.push(vec![n]),
@@ -89,33 +90,39 @@ mod tests {
     use crate::experiment::{Experiment, Overrides, Within};
     use std::path::Path;
 
-    /// Settings `als lambda=1` to `als lambda=5`, and `random`.
-    fn settings() -> Vec<Setting> {
-        let text = "[data]\npath = 'x'\n[[run]]\nrecommender = 'als'\nparams = { lambda = [1, 2, 3, 4, 5] }\n\
-                    [[run]]\nrecommender = 'random'\n";
-        Experiment::parse("e", text, Path::new(""), &Overrides::default()).unwrap().offline.unwrap().settings
+    fn parse(text: &str) -> Vec<Setting> {
+        let text = format!("[data]\npath = 'x'\n{text}");
+        Experiment::parse("e", &text, Path::new(""), &Overrides::default()).unwrap().offline.unwrap().settings
     }
 
-    /// Finished cells, error on validation rows, dee; of each setting.
-    fn found(settings: &[Setting], of: [(usize, Option<f64>, Option<f64>); 6]) -> Vec<SettingSummary> {
-        let summary = |(setting, (cells, error, dee)): (&Setting, (usize, Option<f64>, Option<f64>))| {
-            let figure = |metric: &str, mean| {
-                let (metric, k, group, sd) = (metric.to_string(), None, None, None);
-                MeanFigure { metric, k, group, mean, sd, cells, n: 1 }
-            };
-            let figures = [(VALIDATION_RMSE, error), ("dee", dee)];
-            SettingSummary {
-                recommender: setting.recommender.into(),
-                label: setting.label.clone(),
-                params: setting.params.clone(),
-                origins: Vec::new(),
-                cells,
-                fit_seconds: None,
-                pareto: false,
-                figures: figures.into_iter().filter_map(|(metric, value)| Some(figure(metric, value?))).collect(),
-                attacks: Vec::new(),
-            }
+    /// Settings `als lambda=1` to `als lambda=5`, and `random`.
+    fn settings() -> Vec<Setting> {
+        parse("[[run]]\nrecommender = 'als'\nparams.lambda = [1, 2, 3, 4, 5]\n[[run]]\nrecommender = 'random'\n")
+    }
+
+    /// Finished cells, error on validation rows, dee.
+    type Found = (usize, Option<f64>, Option<f64>);
+
+    fn summary((setting, (cells, error, dee)): (&Setting, Found)) -> SettingSummary {
+        let figure = |metric: &str, mean| {
+            let (metric, k, group, sd) = (metric.to_string(), None, None, None);
+            MeanFigure { metric, k, group, mean, sd, cells, n: 1 }
         };
+        let figures = [(VALIDATION_RMSE, error), ("dee", dee)];
+        SettingSummary {
+            recommender: setting.recommender.into(),
+            label: setting.label.clone(),
+            params: setting.params.clone(),
+            origins: Vec::new(),
+            cells,
+            fit_seconds: None,
+            pareto: false,
+            figures: figures.into_iter().filter_map(|(metric, value)| Some(figure(metric, value?))).collect(),
+            attacks: Vec::new(),
+        }
+    }
+
+    fn found(settings: &[Setting], of: [Found; 6]) -> Vec<SettingSummary> {
         settings.iter().zip(of).map(summary).collect()
     }
 
@@ -180,5 +187,21 @@ mod tests {
         let settings = settings();
         let choice = choose(&rule(None, None), &settings, &found(&settings, [(0, None, None); 6]));
         assert!(choice.groups.iter().all(|g| g.chosen.is_none() && g.reason.is_some()));
+    }
+
+    /// A control that attacks add has more cells here, and the best figures.
+    #[test]
+    fn attacks_make_no_difference() {
+        for over in ["adversary", "eps"] {
+            let rule = Choose { over: vec![over.into()], ..rule(None, None) };
+            let choice = |attack: &str, count| {
+                let settings = parse(&format!("{attack}[[run]]\nrecommender = 'apr'\nparams.eps = [0.25, 0.5]\n"));
+                assert_eq!(settings.len(), count);
+                let of = |s: &Setting| if s.implicit { (3, Some(0.5), Some(0.1)) } else { (2, Some(1.0), Some(0.5)) };
+                let found: Vec<_> = settings.iter().map(|s| summary((s, of(s)))).collect();
+                choose(&rule, &settings, &found)
+            };
+            assert_eq!(choice("[attack]\n", 3), choice("", 2));
+        }
     }
 }

@@ -7,10 +7,7 @@ use evenhand_core::Compressed;
 pub(super) fn about(fold: &Fold, rule: &Split) -> Vec<String> {
     let mut warnings = Vec::new();
     let (train, test) = (&fold.train, &fold.test);
-    let mut note = |text: String| {
-        let at = if fold.label.is_empty() { String::new() } else { format!(", {}", fold.label) };
-        warnings.push(format!("split `{}`{at}: {text}", rule.name()));
-    };
+    let mut note = |text: String| warnings.push(told(fold, rule, &text));
     if let (Split::LeaveLastOut, Some(known), Some(asked)) = (rule, train.times(), test.times()) {
         let newest = known.iter().max().expect("train is not empty");
         let leaks = asked.iter().filter(|&t| t < newest).count();
@@ -38,9 +35,18 @@ pub(super) fn about(fold: &Fold, rule: &Split) -> Vec<String> {
         .filter(|&(u, i)| train.by_user().partners(u).binary_search(i).is_ok())
         .count();
     if repeats > 0 {
-        note(format!("{repeats} of {} test rows repeat a user and item of the training rows", test.len()));
+        note(format!(
+            "{repeats} of {} test rows repeat a user and item of the training rows and are not ranked",
+            test.len()
+        ));
     }
     warnings
+}
+
+/// A warning about one fold.
+pub(crate) fn told(fold: &Fold, rule: &Split, text: &str) -> String {
+    let at = if fold.label.is_empty() { String::new() } else { format!(", {}", fold.label) };
+    format!("split `{}`{at}: {text}", rule.name())
 }
 
 /// Entities with test rows but no training rows, and the number of those rows.

@@ -35,6 +35,7 @@ mod draw;
 mod rule;
 mod validation;
 
+pub(crate) use doubt::told;
 pub use rule::Split;
 
 use evenhand_core::{Dataset, Error, Interactions, Result, Rows, Streams};

@@ -69,6 +69,7 @@ fn mistakes_are_placed() {
         ("eps = [0.5, -1]", "e.toml:3:13: `attack.eps` = -1, expected a finite number from 0"),
         ("eps = [0.5, inf]", "e.toml:3:13: `attack.eps` = inf, expected a finite number from 0"),
         ("eps = nan", "e.toml:3:7: `attack.eps` = NaN, expected a finite number from 0"),
+        ("eps = 1e39", "e.toml:3:7: `attack.eps` = 1e39, expected a finite number from 0, at most 3.4e38"),
         ("eps = []", "e.toml:3:7: `attack.eps`: expected at least one length"),
         ("eps = ['0.5']", "e.toml:3:8: `attack.eps[0]`: expected a number, not text \"0.5\""),
         ("direction = []", "e.toml:3:13: `attack.direction`: expected at least one direction"),
@@ -102,14 +103,28 @@ fn a_control_follows_its_setting_unless_it_is_there() {
     let added = of(&format!("[attack]\n{}", claim("label = 'mine'"))).settings;
     assert_eq!(added[1].params["epochs"], 6);
     assert!(added[1].origins[0].starts_with("recommender/test-claim evenhand "), "{:?}", added[1].origins);
-    let mine = [pair("mine", Some("mine, control")), pair("mine, control", None)];
-    assert_eq!(controls(&claim("label = 'mine'")), mine);
-    // One control for both.
+    assert!(added[1].implicit && !added[0].implicit);
+    let control = Some("test-claim, control");
+    assert_eq!(controls(&claim("label = 'mine'")), [pair("mine", control), pair("test-claim, control", None)]);
+    // One control for both, then one for each, then one for two of three.
     let both = controls(&claim("label = 'm'\nparams = { how = [1, 2] }"));
-    let control = Some("m how=1, control");
-    assert_eq!(both, [pair("m how=1", control), pair("m how=1, control", None), pair("m how=2", control)]);
+    assert_eq!(both, [pair("m how=1", control), pair("test-claim, control", None), pair("m how=2", control)]);
+    let each = controls(&claim("label = 'm'\nparams = { epochs = [1, 2] }"));
+    let of = |epochs: usize| {
+        let control = format!("m epochs={epochs}, control");
+        [pair(&format!("m epochs={epochs}"), Some(&control)), pair(&control, None)]
+    };
+    assert_eq!(each, [of(1), of(2)].concat());
+    let three = controls(&(claim("label = 'a'\nparams = { how = [1, 2] }") + &claim("label = 'b'\nparams.epochs = 9")));
+    let control = Some("a how=1, control");
+    let of_two = [pair("a how=1", control), pair("a how=1, control", None), pair("a how=2", control)];
+    assert_eq!(three, [&of_two[..], &[pair("b", Some("b, control")), pair("b, control", None)]].concat());
     let there = controls(&(claim("") + &claim("label = 'plain'\nparams = { epochs = 6, better = 0 }")));
     assert_eq!(there, [pair("test-claim", Some("plain")), pair("plain", None)]);
+    let taken = claim("label = 'test-claim, control'");
+    let error = parse(&format!("[attack]\n{taken}"), &[]).err().unwrap().to_string();
+    let clash = "`test-claim, control` is no label to choose: the control of `test-claim, control` has it";
+    assert_eq!(error, format!("e.toml:2:1: {clash}"));
     let taken = claim("label = 'a'") + &claim("label = 'a, control'\nparams.epochs = 9");
     let error = parse(&format!("[attack]\n{taken}"), &[]).err().unwrap().to_string();
     assert_eq!(error, "e.toml:2:1: `a, control` is no label to choose: the control of `a` has it");

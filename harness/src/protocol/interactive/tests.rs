@@ -22,6 +22,7 @@ fn agent(recommender: &str, params: Json, policy: &str, policy_params: Json) -> 
             origins: vec![],
             recipe,
             control: None,
+            implicit: false,
         },
         policy_params: parameters(policy.as_ref()),
         policy: policy.into(),

@@ -150,6 +150,24 @@ fn without_a_relevant_row_there_is_no_figure() {
 }
 
 #[test]
+fn who_has_nothing_to_rank_a_test_item_against_is_not_measured() {
+    let rows = |pairs: &[(u32, u32, f32)]| {
+        let mut rows = Rows::default();
+        pairs.iter().for_each(|&(user, item, value)| rows.push(user, item, value));
+        Interactions::new(4, 3, &rows).unwrap()
+    };
+    // Of users 0 and 1 no item is left, of user 1 by a validation row; user 2 dislikes one; user 3 has seen the test item.
+    let train = rows(&[(0, 0, 5.0), (0, 0, 5.0), (1, 0, 5.0), (2, 0, 5.0), (3, 0, 5.0), (3, 1, 5.0), (3, 2, 5.0)]);
+    let test = rows(&[(0, 1, 5.0), (0, 2, 5.0), (1, 2, 5.0), (2, 1, 1.0), (2, 2, 5.0), (3, 0, 5.0)]);
+    let fold = Fold { label: String::new(), train, test, validation: Some(rows(&[(1, 1, 5.0)])) };
+    let measured = |relevant| {
+        let users: Vec<u32> = tested(&fold, relevant, Scale::FIVE_STARS).iter().map(|t| t.user).collect();
+        (users, without_rivals(&fold, relevant, Scale::FIVE_STARS))
+    };
+    assert_eq!((measured(Relevant::Liked), measured(Relevant::All)), ((vec![2], 2), (vec![], 3)));
+}
+
+#[test]
 fn a_score_that_is_not_finite_is_an_error() {
     let (mut model, data, fold) = world(7);
     model.items[(0, 3)] = f32::NAN;

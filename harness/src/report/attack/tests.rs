@@ -63,9 +63,9 @@ fn a_setting_is_compared_with_its_control_pair_by_pair() {
     let (summary, results) = run(&[]);
     let part = summary.offline.as_ref().unwrap();
     let labels: Vec<&str> = part.settings.iter().map(|s| s.label.as_str()).collect();
-    assert_eq!(labels, ["moved", "moved, control", "random"]);
+    assert_eq!(labels, ["moved", "test-moved, control", "random"]);
     let [control] = &part.controls[..] else { panic!("one control") };
-    assert_eq!((control.label.as_str(), control.control.as_str(), control.pairs), ("moved", "moved, control", 3));
+    assert_eq!((control.label.as_str(), control.control.as_str(), control.pairs), ("moved", "test-moved, control", 3));
     let names: Vec<&str> = control.attacks.iter().map(|a| a.attack.as_str()).collect();
     assert_eq!(names, ["clean", "random eps=0.5", "random eps=1"]);
     let mean =
@@ -92,7 +92,7 @@ fn a_setting_is_compared_with_its_control_pair_by_pair() {
             .find(|l| l.contains(&format!(",{label},")) && l.contains(&format!(",{seed},0,auc,,,random eps=1,")));
         row.unwrap().rsplit(',').nth(1).unwrap().parse().unwrap()
     };
-    let differences = [0, 1, 2].map(|seed| value("moved", seed) - value("\"moved, control\"", seed));
+    let differences = [0, 1, 2].map(|seed| value("moved", seed) - value("\"test-moved, control\"", seed));
     let found = control.attacks[2].figure("auc").unwrap();
     assert!((found.sd.unwrap() - crate::protocol::mean_and_sd(&differences).1.unwrap()).abs() < 1e-12);
 }
@@ -129,12 +129,86 @@ fn tables_show_what_was_measured() {
         lines.len() == 3 && lines[0].starts_with("│  ") && lines[0].contains("(.0") && lines[0].contains('%'),
         "{table}"
     );
-    assert!(said.contains("setting less control: mean difference ± standard error over pairs of equal seed and fold"));
-    let difference = said.split("setting less control").nth(1).unwrap();
-    assert!(difference.contains("│ moved       ┆ moved, control ┆ clean"), "{difference}");
+    assert!(
+        said.contains(
+            "setting less `test-moved, control`: mean difference ± standard error over pairs of equal seed and"
+        )
+    );
+    let difference = said.split("setting less").nth(1).unwrap();
+    assert!(difference.contains("│ moved       ┆ clean"), "{difference}");
     assert!(said.contains("warn    `random` has no factors, so there are no figures of an attack on it"), "{said}");
     assert_eq!(row("random").len(), row("moved").len(), "a row of the main table, none of the attacks");
     assert!(!table.contains("│ random"), "{table}");
+}
+
+/// A summary whose one attacked setting has figures by name, clean and under an attack.
+fn summary_of(label: &str, clean: &[(&str, f64)], attacked: &[(&str, f64)]) -> Summary {
+    let (mut summary, _) = run(&["seeds=[0]", "attack.eps=1", "eval.k=[5]"]);
+    let part = summary.offline.as_mut().unwrap();
+    let figure = |&(name, mean): &(&str, f64)| {
+        let (metric, k) = name.split_once('@').map_or((name, None), |(metric, k)| (metric, k.parse().ok()));
+        MeanFigure { metric: metric.into(), k, group: None, mean, sd: None, cells: 1, n: 1 }
+    };
+    let attack = |attack: &str, figures: &[(&str, f64)]| AttackSummary {
+        attack: attack.into(),
+        figures: figures.iter().map(figure).collect(),
+    };
+    part.settings.truncate(1);
+    part.cells = 1;
+    part.settings[0].label = label.into();
+    part.settings[0].attacks = vec![attack(CLEAN, clean), attack("random eps=1", attacked)];
+    summary
+}
+
+fn words(summary: &Summary, width: Option<u16>) -> String {
+    text(summary.offline.as_ref().unwrap(), summary, width).unwrap()
+}
+
+/// One less attacked / clean of the means in the table, whatever the losses of the cells; none from 0.
+#[test]
+fn losses_are_those_of_the_means_that_are_shown() {
+    let clean = [("hr@5", 0.5), ("ndcg@5", 0.0), ("auc", 0.8)];
+    let attacked = [("hr@5", 0.4), ("hr-drop@5", 0.7), ("ndcg@5", 0.1), ("ndcg-drop@5", 0.7), ("auc", 0.8)];
+    let said = words(&summary_of("x", &clean, &attacked), None);
+    let row = said.lines().find(|l| l.contains("random eps=1")).unwrap();
+    let cells: Vec<&str> = row.split(['│', '┆']).map(str::trim).collect();
+    assert_eq!(cells[3..9], ["0.4000", "20.0%", "0.1000", "-", "0.8000", "0.0%"], "{said}");
+}
+
+#[test]
+fn both_rules_of_ties_stand_where_they_differ() {
+    let figures = |half: f64| [("auc", 0.75), ("auc-half-ties", half)];
+    let said = |half| words(&summary_of("x", &figures(0.75), &figures(half)), None);
+    assert!(!said(0.75 + 1e-7).contains("half-ties"));
+    let said = said(0.9);
+    assert!(said.contains("┆ auc-half-ties ↑ ┆ drop ↓ ┆ norms"), "{said}");
+    assert!(said.contains(" 0.9000 ") && said.contains("-20.0%"), "{said}");
+}
+
+#[test]
+fn a_table_without_room_for_a_metric_is_left_out_whole() {
+    let figures = [("hr@5", 0.5), ("ndcg@5", 0.25), ("auc", 0.75), ("user-norm", 0.001_234), ("item-norm", 99.96)];
+    let mut summary = summary_of("a label", &figures, &figures);
+    assert!(words(&summary, None).contains("┆ 0.00123, 100 │"), "{}", words(&summary, None));
+    let said = words(&summary, Some(70));
+    let left_out = "left out, the terminal is too narrow: auc ↑, auc-drop ↓, norms\n";
+    assert!(said.contains("┆ ndcg@5 ↑ ┆ drop ↓ │") && said.contains(left_out), "{said}");
+    assert!(said.lines().filter(|l| l.starts_with('│')).all(|l| l.chars().count() <= 70), "{said}");
+    summary.offline.as_mut().unwrap().settings[0].label = "a label as long as the terminal is wide, or nearly".into();
+    let said = words(&summary, Some(64));
+    let whole = "brackets over 2 draws\nleft out, the terminal is too narrow: the whole table\n\nsetting less";
+    assert!(said.contains(whole) && said.contains("moved       ┆ clean"), "{said}");
+    // With several controls a column names them.
+    let part = summary.offline.as_mut().unwrap();
+    part.controls.push(ControlSummary { control: "another".into(), ..part.controls[0].clone() });
+    let said = words(&summary, None);
+    assert!(said.contains("setting less control: ") && said.contains("│ moved       ┆ another"), "{said}");
+}
+
+#[test]
+fn three_digits_of_any_number() {
+    let shown = [0.0, 0.000_012_345, 0.9996, 2.2, 31.416, 12_345.6, 1.5e7].map(three_digits);
+    assert_eq!(shown, ["0.00", "1.23e-5", "1.00", "2.20", "31.4", "12346", "1.50e7"]);
 }
 
 #[test]
