@@ -57,8 +57,8 @@ pub(super) struct Blocks<'a> {
     items: Vec<Range<usize>>,
     /// The items of an epoch, block after block.
     order: Vec<u32>,
-    /// Place of every item in that order.
-    place: Vec<u32>,
+    /// Block of every item, and its place in that block.
+    place: Vec<(u32, u32)>,
     cells: Vec<Cells>,
     /// For each block of items, where others are drawn by popularity.
     popularity: Vec<Option<WeightedAliasIndex<f32>>>,
@@ -87,7 +87,7 @@ impl<'a> Blocks<'a> {
             users: even(users, blocks, |user| positives.offsets()[user] + user),
             items: even(items, blocks, |place| place),
             order: (0..items as u32).collect(),
-            place: vec![0; items],
+            place: vec![(0, 0); items],
             cells: vec![Cells::default(); blocks],
             popularity: Vec::new(),
             counts: if rule.pool == Pool::Popularity { positives.counts() } else { Vec::new() },
@@ -106,11 +106,13 @@ impl<'a> Blocks<'a> {
         self.order.clear();
         self.order.extend(0..self.place.len() as u32);
         self.order.shuffle(&mut self.streams.child("blocks/items").rng(epoch as u64));
-        for (place, &item) in self.order.iter().enumerate() {
-            self.place[item as usize] = place as u32;
+        for (block, places) in self.items.iter().enumerate() {
+            for (place, &item) in self.order[places.clone()].iter().enumerate() {
+                self.place[item as usize] = (block as u32, place as u32);
+            }
         }
         let Self { positives, users, items, place, cells, .. } = self;
-        cells.par_iter_mut().zip(&*users).for_each(|(cells, users)| cells.sort(positives, users, place, items));
+        cells.par_iter_mut().zip(&*users).for_each(|(cells, users)| cells.sort(positives, users, place, items.len()));
         if self.rule.pool == Pool::Popularity {
             let weights = |items: &[u32]| items.iter().map(|&item| self.counts[item as usize] as f32).collect();
             // None where nothing in the block is liked.
@@ -165,11 +167,11 @@ impl<'a> Blocks<'a> {
             let tallies: Vec<Tally> = tasks.into_par_iter().map_init(Room::default, learn).collect();
             tallies.iter().for_each(|t| tally.add(t));
         }
-        let Self { place, .. } = self;
-        at.items.par_chunks_exact_mut(width).zip(&*place).for_each(|(to, &place)| {
-            to.copy_from_slice(&items[place as usize * width..][..width]);
+        let back = |&(block, place): &(u32, u32)| self.items[block as usize].start + place as usize;
+        at.items.par_chunks_exact_mut(width).zip(&self.place).for_each(|(to, place)| {
+            to.copy_from_slice(&items[back(place) * width..][..width]);
         });
-        at.biases.iter_mut().zip(&*place).for_each(|(to, &place)| *to = biases[place as usize]);
+        at.biases.iter_mut().zip(&self.place).for_each(|(to, place)| *to = biases[back(place)]);
         Ok(tally)
     }
 }
@@ -208,30 +210,24 @@ fn even(end: usize, blocks: usize, sum: impl Fn(usize) -> usize) -> Vec<Range<us
 }
 
 impl Cells {
-    fn sort(&mut self, positives: &Positives, users: &Range<usize>, place: &[u32], blocks: &[Range<usize>]) {
+    fn sort(&mut self, positives: &Positives, users: &Range<usize>, place: &[(u32, u32)], blocks: usize) {
         self.starts.clear();
-        self.starts.resize(blocks.len() + 1, 0);
+        self.starts.resize(blocks + 1, 0);
         let all = positives.offsets()[users.start]..positives.offsets()[users.end];
-        // Blocks are of one length, give or take one: near enough to be found at once.
-        let (items, count) = (place.len(), blocks.len());
-        let of_block = |place: usize| {
-            let near = place * count / items;
-            near + usize::from(place >= blocks[near].end)
-        };
         for like in all.clone() {
-            self.starts[of_block(place[positives.like(like).1 as usize] as usize) + 1] += 1;
+            self.starts[place[positives.like(like).1 as usize].0 as usize + 1] += 1;
         }
-        for b in 0..count {
+        for b in 0..blocks {
             self.starts[b + 1] += self.starts[b];
         }
         let mut next = self.starts.clone();
         self.likes.resize(all.len(), (0, 0));
         for like in all {
             let (user, item) = positives.like(like);
-            let place = place[item as usize] as usize;
-            let b = of_block(place);
-            self.likes[next[b]] = (user - users.start as u32, (place - blocks[b].start) as u32);
-            next[b] += 1;
+            let (block, place) = place[item as usize];
+            let next = &mut next[block as usize];
+            self.likes[*next] = (user - users.start as u32, place);
+            *next += 1;
         }
     }
 }
