@@ -111,7 +111,7 @@ pub(super) fn with_controls(
 ) -> Result<Vec<Setting>, Failure> {
     let control = |setting: &Setting| {
         let recipe = setting.recipe.control()?;
-        Some(Setting { implicit: true, ..reader.setting(recipe, format!("{}, control", setting.label)) })
+        Some(Setting { added: true, ..reader.setting(recipe, format!("{}, control", setting.label)) })
     };
     let mut wanted: Vec<Option<Setting>> = given.iter().map(control).collect();
     for recommender in distinct(given.iter().map(|setting| setting.recommender).collect()) {

@@ -107,7 +107,7 @@ pub struct Setting {
     /// Label of the setting that is its control, where attacks are asked for and it has one.
     pub control: Option<String>,
     /// Whether the experiment does not name it: it was added as the control of another one.
-    pub implicit: bool,
+    pub added: bool,
 }
 
 impl Setting {

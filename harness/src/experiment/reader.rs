@@ -247,7 +247,7 @@ impl<'t> Reader<'_, 't> {
     pub(super) fn setting(&self, recipe: Box<dyn Recommender>, label: String) -> Setting {
         let params = parameters(recipe.as_ref());
         let origins = origins(self.catalog, <dyn Recommender as Kinded>::KIND, recipe.name(), &params);
-        Setting { recommender: recipe.name(), label, params, origins, recipe, control: None, implicit: false }
+        Setting { recommender: recipe.name(), label, params, origins, recipe, control: None, added: false }
     }
 }
 

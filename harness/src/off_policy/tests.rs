@@ -173,7 +173,7 @@ fn a_log_of_agents_tells_what_others_earn_in_their_world() {
                 origins: vec![],
                 recipe,
                 control: None,
-                implicit: false,
+                added: false,
             },
             policy: policy(&logged).into(),
             policy_params: json!({}),

@@ -34,7 +34,7 @@ pub struct Chosen {
 /// several. Among equals the lower error on validation rows wins, then the order of the experiment. A group of one
 /// stands for itself. Settings that the experiment does not name take no part: it would choose otherwise with attacks.
 pub(super) fn choose(rule: &Choose, settings: &[Setting], found: &[SettingSummary]) -> Choice {
-    let named = || settings.iter().enumerate().filter(|(_, setting)| !setting.implicit);
+    let named = || settings.iter().enumerate().filter(|(_, setting)| !setting.added);
     let most = named().map(|(n, _)| found[n].cells).max().unwrap_or(0);
     let mut groups: Vec<Vec<usize>> = Vec::new();
     for (n, setting) in named() {
@@ -197,7 +197,7 @@ mod tests {
             let choice = |attack: &str, count| {
                 let settings = parse(&format!("{attack}[[run]]\nrecommender = 'apr'\nparams.eps = [0.25, 0.5]\n"));
                 assert_eq!(settings.len(), count);
-                let of = |s: &Setting| if s.implicit { (3, Some(0.5), Some(0.1)) } else { (2, Some(1.0), Some(0.5)) };
+                let of = |s: &Setting| if s.added { (3, Some(0.5), Some(0.1)) } else { (2, Some(1.0), Some(0.5)) };
                 let found: Vec<_> = settings.iter().map(|s| summary((s, of(s)))).collect();
                 choose(&rule, &settings, &found)
             };

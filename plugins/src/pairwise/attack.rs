@@ -55,9 +55,9 @@ impl Attack {
             return Err(Error::OutOfRange { plugin: None, field: "eps".into(), value, range });
         }
         let shape = |users, items| format!("{users} users x {items} items");
-        let (expected, got) = (factors.users.shape().1, train.users());
-        if (expected, factors.items.ncols()) != (got, train.items()) {
-            let (expected, got) = (shape(expected, factors.items.ncols()), shape(got, train.items()));
+        let expected = shape(factors.users.ncols(), factors.items.ncols());
+        let got = shape(train.users(), train.items());
+        if expected != got {
             return Err(Error::shape("rows that the attack starts from", expected, got));
         }
         run.check()?;

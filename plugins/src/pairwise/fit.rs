@@ -112,7 +112,7 @@ impl Plan<'_> {
             for _ in 0..stage.epochs() {
                 run.step(epoch, total)?;
                 alone += self.epoch(&mut learner, epoch, &mut at, fair.as_mut(), run)?;
-                at.check_finite(self.name, Some(epoch))?;
+                at.check_finite(self.name, epoch)?;
                 learner.finish(self.name, epoch)?;
                 epoch += 1;
             }
@@ -123,7 +123,7 @@ impl Plan<'_> {
             run.observer().note(&format!("{text}: {alone}"));
         }
         run.observer().progress(total, total);
-        Ok(Box::new(at.fitted(self.name, None)?))
+        Ok(Box::new(at.fitted(self.name)?))
     }
 
     /// Who makes the steps of a stage; with Adagrad, from where `descent` has left off.
@@ -308,7 +308,7 @@ impl<T: Logistic> Learner<'_, T> {
     fn finish(&mut self, of: &str, epoch: usize) -> Result<()> {
         let Self::Batches(Adversarial { descent, .. }) = self else { return Ok(()) };
         descent.forget_attack();
-        descent.adagrad.sums.check_finite(of, Some(epoch))
+        descent.adagrad.sums.check_finite(of, epoch)
     }
 
     fn into_descent(self) -> Option<Descent<T>> {

@@ -73,7 +73,7 @@ impl<T: Real> Tables<T> {
     ///
     /// # Errors
     /// [`Error::Diverged`] where a factor is not finite; `of` names who fitted them.
-    pub(super) fn fitted(&self, of: &str, step: Option<usize>) -> Result<Factors> {
+    pub(super) fn fitted(&self, of: &str) -> Result<Factors> {
         let rank = self.rank + usize::from(!self.biases.is_empty());
         let side = |rows: &[T]| {
             let mut side = DMatrix::from_element(rank, rows.len() / self.width, 1.0f32);
@@ -89,13 +89,13 @@ impl<T: Real> Tables<T> {
         }
         // What double precision holds need not fit.
         if !users.iter().chain(items.iter()).all(|x| x.is_finite()) {
-            return Err(Error::Diverged { what: format!("a factor of `{of}`"), step });
+            return Err(Error::Diverged { what: format!("a factor of `{of}`"), step: None });
         }
         Ok(Factors { users, items, latent: self.rank, output: Output::Order })
     }
 
-    /// Whether every number is finite.
-    pub(super) fn check_finite(&self, of: &str, step: Option<usize>) -> Result<()> {
+    /// Whether every number is finite after an epoch.
+    pub(super) fn check_finite(&self, of: &str, epoch: usize) -> Result<()> {
         // Zero times a number that is not finite is NaN.
         let sound = |rows: &[T]| {
             let sums = rows.par_chunks(1 << 14).map(|chunk| chunk.iter().fold(T::ZERO, |sum, &x| sum + T::ZERO * x));
@@ -104,6 +104,6 @@ impl<T: Real> Tables<T> {
         if sound(&self.users) && sound(&self.items) && sound(&self.biases) {
             return Ok(());
         }
-        Err(Error::Diverged { what: format!("a factor of `{of}`"), step })
+        Err(Error::Diverged { what: format!("a factor of `{of}`"), step: Some(epoch) })
     }
 }

@@ -103,7 +103,7 @@ fn a_control_follows_its_setting_unless_it_is_there() {
     let added = of(&format!("[attack]\n{}", claim("label = 'mine'"))).settings;
     assert_eq!(added[1].params["epochs"], 6);
     assert!(added[1].origins[0].starts_with("recommender/test-claim evenhand "), "{:?}", added[1].origins);
-    assert!(added[1].implicit && !added[0].implicit);
+    assert!(added[1].added && !added[0].added);
     let control = Some("test-claim, control");
     assert_eq!(controls(&claim("label = 'mine'")), [pair("mine", control), pair("test-claim, control", None)]);
     // One control for both, then one for each, then one for two of three.

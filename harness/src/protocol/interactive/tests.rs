@@ -22,7 +22,7 @@ fn agent(recommender: &str, params: Json, policy: &str, policy_params: Json) -> 
             origins: vec![],
             recipe,
             control: None,
-            implicit: false,
+            added: false,
         },
         policy_params: parameters(policy.as_ref()),
         policy: policy.into(),
