@@ -4,15 +4,17 @@
 //! how likely it was to show given items, its own or those of another policy's log: with that, logs can be evaluated
 //! (Horvitz & Thompson 1952; Dudik, Langford & Li, "Doubly robust policy evaluation and learning", ICML 2011).
 
-use crate::{Error, Interactions, Model, Posterior, Recipe, Result, Run};
+use crate::{Cardinality, Error, Harm, Interactions, Model, Plan, Posterior, Recipe, Result, Run};
 
 /// What a policy may look at.
 #[derive(Clone, Copy)]
 pub struct World<'a> {
     /// The fitted model. Its items are the catalogue.
     pub model: &'a dyn Model,
-    /// Items not to be shown again, by user.
+    /// Items not to be shown, by user: what was seen before, what is harmful.
     pub seen: Option<&'a Interactions>,
+    /// What is known about harm, for policies that reckon with it; the harmful items are among those `seen` too.
+    pub harm: Option<Harm<'a>>,
 }
 
 /// Items shown to each of some users.
@@ -89,9 +91,26 @@ pub trait Acting: Send + Sync {
     /// [`Error::Shape`] for a user or an item out of range, or slates for another number of users or of more items
     /// than can be shown: see [`World::check_slates`].
     fn propensities(&self, users: &[u32], slates: &Slates, run: &Run) -> Result<Propensities>;
+
+    /// The whole distribution over sets of items that each of `users` is shown under that cardinality.
+    ///
+    /// With [`SizeRule::Exactly`](crate::SizeRule::Exactly) these are the sets that [`Self::act`] shows, in the order of its
+    /// choice.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] unless the policy can say, or for a rule that it can not follow; otherwise as [`Self::act`].
+    fn plans(&self, users: &[u32], cardinality: Cardinality, run: &Run) -> Result<Vec<Plan>> {
+        let _ = (users, cardinality, run);
+        Err(Error::Unsupported { plugin: "this policy".into(), operation: "stating its distribution over sets" })
+    }
 }
 
 impl<'a> World<'a> {
+    /// A world without harm.
+    pub fn new(model: &'a dyn Model, seen: Option<&'a Interactions>) -> Self {
+        Self { model, seen, harm: None }
+    }
+
     /// What the model knows of its own uncertainty.
     ///
     /// # Errors
@@ -164,7 +183,7 @@ mod tests {
         let mut rows = Rows::default();
         [2, 0, 2].into_iter().for_each(|item| rows.push(1, item, 1.0));
         let seen = Interactions::new(2, 3, &rows).unwrap();
-        let world = World { model: &model, seen: Some(&seen) };
+        let world = World::new(&model, Some(&seen));
         assert_eq!(world.seen_by(1).collect::<Vec<_>>(), [0, 2]);
         let slates = |size, items: &[u32]| Slates { size, items: items.to_vec(), scores: vec![] };
         let two = slates(2, &[0, 1, 1, 2]);

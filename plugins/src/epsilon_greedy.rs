@@ -146,7 +146,7 @@ mod tests {
         let model = given(&[&[0.5, 2.0, 2.0, -1.0, 0.0]]);
         let seen = seen(1, 5, &[(0, 1), (0, 1)]);
         let run = Run::new(0);
-        let policy = EpsilonGreedy { epsilon: 0.2 }.prepare(World { model: &model, seen: Some(&seen) }, &run).unwrap();
+        let policy = EpsilonGreedy { epsilon: 0.2 }.prepare(World::new(&model, Some(&seen)), &run).unwrap();
         // Four items are left, the best of them are 2 and 0: 0.2 / 4 = 0.05.
         let slates = Slates { size: 2, items: vec![2, 0, 0, 2, 1, 4], scores: vec![] };
         let propensities = policy.propensities(&[0, 0, 0], &slates, &run).unwrap();
@@ -159,7 +159,7 @@ mod tests {
     #[test]
     fn the_ends_are_greedy_and_uniform() {
         let model = given(&[&[0.5, 2.0, 1.0], &[3.0, 2.0, 1.0]]);
-        let (world, run) = (World { model: &model, seen: None }, Run::new(3));
+        let (world, run) = (World::new(&model, None), Run::new(3));
         let acting = |epsilon| EpsilonGreedy { epsilon }.prepare(world, &run).unwrap();
         let shown = |epsilon, run: &Run| acting(epsilon).act(&[1, 0], 2, run).unwrap();
         assert_eq!(shown(0.0, &run), Slates { size: 2, items: vec![0, 1, 1, 2], scores: vec![3.0, 2.0, 2.0, 1.0] });

@@ -45,7 +45,7 @@ mod tests {
         let model = given(&[&[0.5, 2.0, 2.0, -1.0], &[0.5, 2.0, 2.0, -1.0]]);
         let seen = seen(2, 4, &[(1, 1)]);
         let run = Run::new(0);
-        let greedy = Greedy {}.prepare(World { model: &model, seen: Some(&seen) }, &run).unwrap();
+        let greedy = Greedy {}.prepare(World::new(&model, Some(&seen)), &run).unwrap();
         let slates = greedy.act(&[0, 1], 3, &run).unwrap();
         assert_eq!(slates.items, [1, 2, 0, 2, 0, 3]);
         assert_eq!(slates.scores, [2.0, 2.0, 0.5, 2.0, 0.5, -1.0]);

@@ -126,7 +126,7 @@ mod tests {
     fn propensities(scores: &[f32], seen: Option<&Interactions>, policy: &Softmax, slates: &Slates) -> Propensities {
         let (model, run) = (given(&[scores]), Run::new(2));
         let users = vec![0; slates.items.len() / slates.size];
-        policy.prepare(World { model: &model, seen }, &run).unwrap().propensities(&users, slates, &run).unwrap()
+        policy.prepare(World::new(&model, seen), &run).unwrap().propensities(&users, slates, &run).unwrap()
     }
 
     #[test]

@@ -75,7 +75,7 @@ mod tests {
     fn two_items_in_the_ratio_of_their_chances() {
         // Scores 0 + e and 1: the first is best with probability P(e > 1) = 0.158655.
         let model = Uncertain { means: given(&[&[0.0, 1.0, -9.0]]), variances: given(&[&[1.0, 0.0, 0.0]]) };
-        let (world, run) = (World { model: &model, seen: None }, Run::new(5));
+        let (world, run) = (World::new(&model, None), Run::new(5));
         let policy = Thompson { draws: 4000 }.prepare(world, &run).unwrap();
         let slates = Slates { size: 2, items: vec![0, 1, 1, 0], scores: vec![] };
         let got = policy.propensities(&[0, 0], &slates, &run).unwrap();
@@ -92,7 +92,7 @@ mod tests {
             variances: given(&[&[1.0; 3], &[1.0; 3]]),
         };
         let (seen, run) = (seen(2, 3, &[(1, 2)]), Run::new(5));
-        let policy = Thompson::default().prepare(World { model: &model, seen: Some(&seen) }, &run).unwrap();
+        let policy = Thompson::default().prepare(World::new(&model, Some(&seen)), &run).unwrap();
         let slates = policy.act(&[1, 0], 1, &run).unwrap();
         let drawn = model.sample(&[1, 0], &run.child("thompson/act")).unwrap();
         let expected = drawn.top_k(&[1, 0], Some(&seen), 1, &run).unwrap();
@@ -103,7 +103,7 @@ mod tests {
     #[test]
     fn a_model_without_a_posterior_is_named() {
         let model = given(&[&[1.0, 2.0]]);
-        let refused = Thompson::default().prepare(World { model: &model, seen: None }, &Run::new(0)).err().unwrap();
+        let refused = Thompson::default().prepare(World::new(&model, None), &Run::new(0)).err().unwrap();
         assert!(matches!(refused, Error::Unsupported { .. }));
         assert_eq!(refused.to_string(), "`factors` does not support stating its uncertainty");
     }

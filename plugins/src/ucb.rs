@@ -38,7 +38,7 @@ struct Optimist<'a> {
 impl Acting for Optimist<'_> {
     fn act(&self, users: &[u32], size: usize, run: &Run) -> Result<Slates> {
         self.world.check(users, size)?;
-        let World { model, seen } = self.world;
+        let World { model, seen, .. } = self.world;
         let stated = self.posterior.variances(users, run)?;
         if stated.items() != model.items() {
             return Err(Error::shape("items of the variances", model.items(), stated.items()));
@@ -85,7 +85,7 @@ mod tests {
             variances: given(&[&[0.0, 0.25, 9.0], &[1.0, 0.0, 9.0]]),
         };
         let (seen, run) = (seen(2, 3, &[(1, 2)]), Run::new(0));
-        let world = World { model: &model, seen: Some(&seen) };
+        let world = World::new(&model, Some(&seen));
         let acting = |width| Ucb { width }.prepare(world, &run).unwrap();
         let shown = |width| acting(width).act(&[0, 1], 2, &run).unwrap();
         assert_eq!(shown(1.0), Slates { size: 2, items: vec![2, 0, 0, 1], scores: vec![3.0, 2.0, 1.0, 1.0] });
@@ -100,10 +100,10 @@ mod tests {
     fn what_can_not_be_bounded_is_an_error() {
         let run = Run::new(0);
         let plain = given(&[&[1.0, 2.0]]);
-        let refused = Ucb::default().prepare(World { model: &plain, seen: None }, &run).err().unwrap();
+        let refused = Ucb::default().prepare(World::new(&plain, None), &run).err().unwrap();
         assert_eq!(refused.to_string(), "`factors` does not support stating its uncertainty");
         let model = Uncertain { means: given(&[&[1.0, 2.0]]), variances: given(&[&[1.0, 1.0]]) };
-        let wide = Ucb { width: f64::MAX }.prepare(World { model: &model, seen: None }, &run).unwrap();
+        let wide = Ucb { width: f64::MAX }.prepare(World::new(&model, None), &run).unwrap();
         assert_eq!(wide.act(&[0], 1, &run).unwrap_err().to_string(), "score of item 0 became non-finite");
     }
 }

@@ -67,7 +67,7 @@ fn every_policy_over_every_recommender() {
     for recommender in recommenders.iter() {
         let built = recommenders.build(recommender.name, &small(recommender.name)).unwrap();
         let model = learned(built.as_ref(), &run);
-        let world = World { model: model.as_ref(), seen: Some(&seen) };
+        let world = World::new(model.as_ref(), Some(&seen));
         for policy in policies.iter() {
             println!("{} over {}", policy.name, recommender.name);
             let params = quick(policy.name);
@@ -88,7 +88,7 @@ fn what_a_policy_needs_is_what_it_refuses_without() {
     let (run, policies) = (Run::new(8), Registry::<dyn Policy>::linked().unwrap());
     let popularity = Registry::<dyn Recommender>::linked().unwrap().build("popularity", &json!({})).unwrap();
     let model = learned(popularity.as_ref(), &run);
-    let world = World { model: model.as_ref(), seen: None };
+    let world = World::new(model.as_ref(), None);
     let refusal = |name: &str| {
         let prepared = policies.build(name, &json!({})).unwrap().prepare(world, &run);
         prepared.err().map(|e| e.to_string()).unwrap_or_default()
@@ -106,7 +106,7 @@ fn what_a_policy_needs_is_what_it_refuses_without() {
 fn parameters_out_of_range_are_refused() {
     let popularity = Registry::<dyn Recommender>::linked().unwrap().build("popularity", &json!({})).unwrap();
     let model = learned(popularity.as_ref(), &Run::new(8));
-    let world = World { model: model.as_ref(), seen: None };
+    let world = World::new(model.as_ref(), None);
     let tried: [(&str, Box<dyn Policy>); 8] = [
         ("epsilon", Box::new(EpsilonGreedy { epsilon: 1.5 })),
         ("epsilon", Box::new(EpsilonGreedy { epsilon: -0.1 })),

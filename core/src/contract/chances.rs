@@ -2,7 +2,7 @@
 
 use super::outcome::{Stop, ensure};
 use super::policy::Subject;
-use crate::{Propensities, Result, Slates};
+use crate::{Plan, Propensities, Result, Slates};
 
 /// Seeds under which slates are counted.
 const SEEDS: u64 = 1000;
@@ -63,6 +63,23 @@ pub(super) fn sums(s: &Subject<'_>) -> Result<(), Stop> {
                     format!("user {user}: a chance for item {}, which is seen", seen.unwrap_or(0))
                 })?;
             }
+        }
+    }
+    Ok(())
+}
+
+/// The chances of an item at all places of a slate add up to the chance that it is in the set. `plans` are of everyone.
+pub(super) fn inclusions(s: &Subject<'_>, plans: &[Plan]) -> Result<(), Stop> {
+    let items = s.world.model.items();
+    for user in some(s) {
+        let Propensities { values, draws } = all(s, user, s.size, 1)?;
+        for item in 0..items {
+            let shown: f64 = values.chunks_exact(items).map(|chances| chances[item]).sum();
+            let planned = plans[user as usize].lottery.inclusion(item as u32);
+            let error = draws.map_or(0.0, |m| ERRORS * (0.25 * s.size as f64 / m as f64).sqrt());
+            ensure((shown - planned).abs() <= error + 1e-9, || {
+                format!("user {user} is shown item {item} with probability {shown}, planned is {planned}")
+            })?;
         }
     }
     Ok(())

@@ -4,7 +4,9 @@ use super::chances;
 use super::outcome::{Check, Outcome, Stop, caught, ensure, run_all};
 use super::recipe;
 use super::toy::{self, Toy};
-use crate::{Acting, Descriptor, Error, Policy, Propensities, Result, Run, Slates, World};
+use crate::{
+    Acting, Cardinality, Descriptor, Error, Lottery, Plan, Policy, Propensities, Result, Run, SizeRule, Slates, World,
+};
 use serde_json::{Value as Json, json};
 use std::cell::OnceCell;
 use std::sync::Arc;
@@ -21,7 +23,7 @@ pub fn policy(descriptor: &Descriptor<dyn Policy>) -> Vec<Outcome> {
 pub fn policy_with(descriptor: &Descriptor<dyn Policy>, params: &Json) -> Vec<Outcome> {
     let (toy, seen) = (toy::toy(), toy::seen());
     let mut outcomes = recipe(descriptor);
-    let subject = Subject::new(descriptor, params, World { model: &toy, seen: Some(&seen) });
+    let subject = Subject::new(descriptor, params, World { model: &toy, seen: Some(&seen), harm: Some(toy::harm()) });
     outcomes.extend(run_all(descriptor.name, &checks(), &subject));
     let checks = [
         Check("plain-factors", "works with plain factors too, or fails with `Error::Unsupported`", plain_factors),
@@ -54,6 +56,7 @@ fn checks<'a>() -> Vec<Check<Subject<'a>>> {
         Check("seed", "the same bits for the same seed; certain slates are the same for every seed", seed),
         Check("sums", "the propensities of all items at a place add up to 1, none for seen items", chances::sums),
         Check("frequencies", "items are shown as often as the propensities say", chances::frequencies),
+        Check("plans", "distributions over sets are such, and those that are acted by", plans),
         Check("independent", "estimates do not draw what acting with the same run draws", chances::independent),
     ]
 }
@@ -274,6 +277,48 @@ fn seed(s: &Subject<'_>) -> Result<(), Stop> {
     ensure(fresh == shown, || "two preparations with the same run act differently".into())
 }
 
+/// Under every rule: sets of items that are not seen and of the size asked for, the same for a user in any batch on any
+/// number of threads; under [`SizeRule::Exactly`], each item is in a set as often as it is at any place of a slate.
+fn plans(s: &Subject<'_>) -> Result<(), Stop> {
+    let (acting, users, size, items) = (s.acting()?, s.everyone(), s.size, s.world.model.items());
+    let mut stated = false;
+    for rule in [SizeRule::Exactly, SizeRule::AtMost, SizeRule::Independent] {
+        let cardinality = Cardinality { size, rule };
+        let plans = match acting.plans(&users, cardinality, s.run()) {
+            Err(Error::Unsupported { .. }) => continue,
+            plans => plans?,
+        };
+        stated = true;
+        ensure(plans.len() == users.len(), || format!("{} plans for {} users", plans.len(), users.len()))?;
+        for (&user, Plan { lottery, .. }) in users.iter().zip(&plans) {
+            lottery.check(items)?;
+            let hidden = s.world.seen_by(user).find(|&item| lottery.inclusion(item) > 0.0);
+            ensure(hidden.is_none(), || {
+                format!("user {user} may be shown item {}, which is seen", hidden.unwrap_or(0))
+            })?;
+            let mean = lottery.mean_size();
+            let fits = mean <= size as f64 + 1e-6 && (rule != SizeRule::Exactly || mean >= size as f64 - 1e-6);
+            ensure(fits, || format!("user {user} is shown {mean} items under {cardinality:?}"))?;
+            let Lottery::Sets { sets, .. } = lottery else { continue };
+            let odd = sets.iter().find(|set| match rule {
+                SizeRule::Exactly => set.len() != size,
+                SizeRule::AtMost => set.len() > size,
+                SizeRule::Independent => false,
+            });
+            ensure(odd.is_none(), || format!("user {user}: {odd:?} under {cardinality:?}"))?;
+        }
+        let again = acting.plans(&[users[users.len() - 1], 0], cardinality, &s.runs[2])?;
+        let same = again[0] == plans[plans.len() - 1] && again[1] == plans[0];
+        ensure(same, || format!("other plans in another batch, under {cardinality:?}"))?;
+        let fresh = s.prepare(&s.runs[0])?.plans(&users, cardinality, &s.runs[0])?;
+        ensure(fresh == plans, || format!("other plans when prepared anew on one thread, under {cardinality:?}"))?;
+        if rule == SizeRule::Exactly {
+            chances::inclusions(s, &plans)?;
+        }
+    }
+    if stated { Ok(()) } else { Err(Stop::Skipped("it does not state its distribution over sets".into())) }
+}
+
 /// A policy and the models of the kit.
 struct Toys<'a> {
     descriptor: &'a Descriptor<dyn Policy>,
@@ -282,8 +327,8 @@ struct Toys<'a> {
 }
 
 fn plain_factors(s: &Toys<'_>) -> Result<(), Stop> {
-    let (factors, seen) = (s.toy.factors(), toy::seen());
-    let subject = Subject::new(s.descriptor, s.params, World { model: &factors, seen: Some(&seen) });
+    let (factors, seen) = (&s.toy.means, toy::seen());
+    let subject = Subject::new(s.descriptor, s.params, World::new(factors, Some(&seen)));
     match subject.prepare(subject.run()) {
         Err(Error::Unsupported { .. }) => Ok(()),
         Err(e) => Err(Stop::Failed(format!("it fails otherwise: {e}"))),
@@ -294,9 +339,10 @@ fn plain_factors(s: &Toys<'_>) -> Result<(), Stop> {
 fn non_finite(s: &Toys<'_>) -> Result<(), Stop> {
     for sick in [f32::NAN, f32::INFINITY] {
         let mut model = s.toy.clone();
-        model.means[toy::ITEMS..2 * toy::ITEMS].fill(sick);
+        model.means.users.column_mut(1).fill(sick);
         let run = Run::new(SEED);
-        let acting = prepare(s.descriptor, s.params, World { model: &model, seen: None }, &run)?;
+        let world = World { model: &model, seen: None, harm: Some(toy::harm()) };
+        let acting = prepare(s.descriptor, s.params, world, &run)?;
         match acting.act(&[0, 1, 2], 1, &run) {
             Err(Error::Diverged { .. }) => {}
             Err(e) => return Err(Stop::Failed(format!("with scores of {sick} it fails otherwise: {e}"))),

@@ -1,6 +1,6 @@
 //! A small world for policies: a model with a posterior that is known exactly, and what its users have seen.
 
-use crate::{Error, Factors, Interactions, Model, Output, Posterior, Result, Rows, Run, Streams};
+use crate::{Dynamics, Error, Factors, Harm, Interactions, Model, Output, Posterior, Result, Rows, Run, Streams};
 use nalgebra::DMatrix;
 use rand::RngExt;
 use std::f64::consts::TAU;
@@ -15,8 +15,9 @@ const SHARED: f64 = 0.5;
 /// Independent means and standard deviations of every score; a Gaussian posterior.
 #[derive(Clone, serde::Serialize)]
 pub(super) struct Toy {
+    /// The means: factors of a user are the scores of the items.
+    pub(super) means: Factors,
     /// User after user.
-    pub(super) means: Vec<f32>,
     deviations: Vec<f32>,
 }
 
@@ -28,7 +29,14 @@ pub(super) fn toy() -> Toy {
     for item in [2, 5] {
         (means[item], deviations[item]) = (2.0, 0.5);
     }
+    let users = DMatrix::from_vec(ITEMS, USERS, means);
+    let means = Factors::new(users, DMatrix::identity(ITEMS, ITEMS), Output::Order).expect("ranks agree");
     Toy { means, deviations }
+}
+
+/// No item is harmful: everything that is not seen can be shown.
+pub(super) fn harm() -> Harm<'static> {
+    Harm { harmful: &[false; ITEMS], dynamics: Dynamics::default(), price: 1.0 }
 }
 
 /// None to five items of each user; the last user has seen one of them twice.
@@ -44,12 +52,6 @@ pub(super) fn seen() -> Interactions {
 }
 
 impl Toy {
-    /// The means as a plain product of factors: no posterior.
-    pub(super) fn factors(&self) -> Factors {
-        let scores = DMatrix::from_column_slice(ITEMS, USERS, &self.means);
-        Factors::new(DMatrix::identity(USERS, USERS), scores.transpose(), Output::Order).expect("ranks agree")
-    }
-
     fn check(users: &[u32]) -> Result<()> {
         match users.iter().find(|&&u| u as usize >= USERS) {
             Some(u) => Err(Error::shape("user index", format!("below {USERS}"), u)),
@@ -83,9 +85,13 @@ impl Model for Toy {
         Self::check(users)?;
         out.resize_mut(ITEMS, users.len(), 0.0);
         for (mut scores, &user) in out.column_iter_mut().zip(users) {
-            scores.copy_from_slice(&self.means[user as usize * ITEMS..][..ITEMS]);
+            scores.copy_from(&self.means.users.column(user as usize));
         }
         Ok(())
+    }
+
+    fn factors(&self) -> Option<&Factors> {
+        Some(&self.means)
     }
 
     fn posterior(&self) -> Option<&dyn Posterior> {
@@ -98,12 +104,15 @@ impl Posterior for Toy {
         Self::check(users)?;
         let shared = normals(&run.streams.child("contract-toy/items"), 0);
         let mut drawn = self.clone();
-        for &user in users {
+        let mut users = users.to_vec();
+        users.sort_unstable();
+        users.dedup();
+        for user in users {
             let own = normals(&run.streams.child("contract-toy/users"), user);
             for item in 0..ITEMS {
                 let at = user as usize * ITEMS + item;
                 let z = SHARED * shared[item] + (1.0 - SHARED * SHARED).sqrt() * own[item];
-                drawn.means[at] = self.means[at] + self.deviations[at] * z as f32;
+                drawn.means.users[at] += self.deviations[at] * z as f32;
             }
         }
         Ok(Box::new(drawn))
@@ -112,10 +121,11 @@ impl Posterior for Toy {
     fn variances(&self, users: &[u32], _: &Run) -> Result<Box<dyn Model>> {
         Self::check(users)?;
         // Not a number for anybody else: who looks there is found out.
-        let mut stated = Self { means: vec![f32::NAN; USERS * ITEMS], deviations: self.deviations.clone() };
+        let mut stated = self.clone();
+        stated.means.users.fill(f32::NAN);
         for &user in users {
             let row = user as usize * ITEMS;
-            (row..row + ITEMS).for_each(|at| stated.means[at] = self.deviations[at].powi(2));
+            (row..row + ITEMS).for_each(|at| stated.means.users[at] = self.deviations[at].powi(2));
         }
         Ok(Box::new(stated))
     }

@@ -91,7 +91,7 @@ pub fn evaluate(log: &Log, target: &Target<'_>, options: &Options, run: &Run) ->
         Some((model, name)) => (model.as_ref(), *name),
         None => (model.as_ref(), target.recommender.name()),
     };
-    let world = World { model: model.as_ref(), seen: None };
+    let world = World::new(model.as_ref(), None);
     let acting = target.policy.prepare(world, &run.child("prepare"))?;
 
     let mut evidence = Evidence::default();

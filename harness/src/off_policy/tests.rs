@@ -128,7 +128,7 @@ fn build<T: Kinded + ?Sized>(name: &str, params: serde_json::Value) -> Box<T> {
 /// Rewards per slate that a policy would earn in the world itself: its distribution over items, by the noise-free values.
 fn truth(simulator: &dyn Simulator, log: &Log, target: &Target<'_>, run: &Run) -> f64 {
     let model = fit(log, target.recommender, &Options::default(), run).unwrap();
-    let world = World { model: model.as_ref(), seen: None };
+    let world = World::new(model.as_ref(), None);
     let acting = target.policy.prepare(world, run).unwrap();
     let mut environment = simulator.open(&Run::new(log.seed).child("world")).unwrap();
     environment.requests(0).unwrap();
