@@ -67,7 +67,10 @@ fn fairness_losses() {
 
 #[test]
 fn policies() {
-    all::<dyn Policy>(&["epsilon-greedy", "greedy", "softmax", "thompson", "ucb"], policy);
+    all::<dyn Policy>(
+        &["alternating", "epsilon-greedy", "greedy", "softmax", "thompson", "top-k", "ucb", "uniform"],
+        policy,
+    );
 }
 
 #[test]

@@ -1,0 +1,254 @@
+//! Distributions over sets in the form that sums run over.
+
+use super::exp::{LANES, exp};
+use super::quadrature::{Rule, rule};
+use evenhand_core::Lottery;
+
+/// A product below which a factor counts as 0: what is divided by it later would have lost digits.
+const NOTHING: f64 = 1e-150;
+
+/// A distribution over sets.
+#[derive(Clone, Debug)]
+pub(super) enum Mixture {
+    /// Some sets, one after the other, with their weights; these need not add up to 1.
+    Sets(Sets),
+    /// Items that enter independently.
+    Independent { items: Vec<u32>, chances: Vec<f64> },
+    /// All sets of that size, at least 2.
+    Uniform { items: Vec<u32>, size: usize },
+}
+
+/// Sets with weights, flat.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Sets {
+    items: Vec<u32>,
+    /// End of each set in `items`.
+    ends: Vec<usize>,
+    pub(super) weights: Vec<f64>,
+}
+
+impl Sets {
+    pub(super) fn push(&mut self, set: &[u32], weight: f64) {
+        self.items.extend_from_slice(set);
+        self.ends.push(self.items.len());
+        self.weights.push(weight);
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    pub(super) fn set(&self, at: usize) -> &[u32] {
+        let from = if at == 0 { 0 } else { self.ends[at - 1] };
+        &self.items[from..self.ends[at]]
+    }
+
+    /// The sets of some weight.
+    pub(super) fn support(&self) -> impl Iterator<Item = (&[u32], f64)> {
+        (0..self.len()).filter(|&at| self.weights[at] != 0.0).map(|at| (self.set(at), self.weights[at]))
+    }
+
+    /// Only the sets at `places`, with their weights.
+    pub(super) fn keep(&self, places: impl IntoIterator<Item = usize>) -> Self {
+        let mut kept = Self::default();
+        places.into_iter().for_each(|at| kept.push(self.set(at), self.weights[at]));
+        kept
+    }
+}
+
+impl Mixture {
+    pub(super) fn new(lottery: &Lottery) -> Self {
+        match lottery {
+            Lottery::Sets { sets, weights } => {
+                let mut flat = Sets::default();
+                sets.iter().zip(weights).for_each(|(set, weight)| flat.push(set, *weight));
+                Self::Sets(flat)
+            }
+            // Sets of one item have a closed form.
+            Lottery::Uniform { items, size: 0 | 1 } if !items.is_empty() => {
+                let mut flat = Sets::default();
+                let size = if matches!(lottery, Lottery::Uniform { size: 0, .. }) { 0 } else { 1 };
+                let weight = 1.0 / items.len() as f64;
+                items.iter().for_each(|item| flat.push(&[*item][..size], weight));
+                Self::Sets(flat)
+            }
+            Lottery::Uniform { items, size } => Self::Uniform { items: items.clone(), size: *size },
+            Lottery::Independent { items, chances } => {
+                Self::Independent { items: items.clone(), chances: chances.clone() }
+            }
+        }
+    }
+
+    /// The mean of `1 / (s_E + 1)`, scores in units of c; `a[i]` becomes the mean of the same where item i is in the set, and 0
+    /// elsewhere.
+    #[inline(always)]
+    pub(super) fn shares(&self, scores: &[f64], a: &mut [f64]) -> f64 {
+        a.fill(0.0);
+        match self {
+            Self::Sets(sets) => {
+                let mut kappa = 0.0;
+                for (set, weight) in sets.support() {
+                    let r = weight / (1.0 + set.iter().map(|&i| scores[i as usize]).sum::<f64>());
+                    kappa += r;
+                    set.iter().for_each(|&i| a[i as usize] += r);
+                }
+                kappa
+            }
+            Self::Independent { items, chances } => {
+                let mut entering = Entering::new(items, chances, scores);
+                entering.shares(&rule(entering.sum), a)
+            }
+            Self::Uniform { items, size } => {
+                let own: Vec<f64> = items.iter().map(|&i| scores[i as usize]).collect();
+                uniform(&rule(own.iter().sum()), items, &own, *size, a)
+            }
+        }
+    }
+}
+
+/// Items that may enter a set, with their scores and what is computed from them at one time t.
+pub(super) struct Entering {
+    pub(super) items: Vec<u32>,
+    pub(super) chances: Vec<f64>,
+    pub(super) scores: Vec<f64>,
+    /// `e^(-t s_i)`.
+    pub(super) decay: Vec<f64>,
+    /// `1 - x_i + x_i e^(-t s_i)`.
+    factors: Vec<f64>,
+    /// Sum of the scores of all items that may enter.
+    pub(super) sum: f64,
+}
+
+impl Entering {
+    /// The items with a chance above 0.
+    fn new(items: &[u32], chances: &[f64], scores: &[f64]) -> Self {
+        Self::of(items, chances, scores, |chance| chance > 0.0)
+    }
+
+    /// The items whose chance `counts`, and padding.
+    pub(super) fn of(items: &[u32], chances: &[f64], scores: &[f64], counts: impl Fn(f64) -> bool) -> Self {
+        let some = items.iter().zip(chances).filter(|(_, chance)| counts(**chance));
+        let (items, mut chances): (Vec<u32>, Vec<f64>) = some.map(|(i, x)| (*i, *x)).unzip();
+        let mut scores: Vec<f64> = items.iter().map(|&i| scores[i as usize]).collect();
+        let sum = scores.iter().sum();
+        let padded = items.len().next_multiple_of(LANES);
+        chances.resize(padded, 0.0);
+        scores.resize(padded, 0.0);
+        Self { items, chances, scores, decay: vec![0.0; padded], factors: vec![0.0; padded], sum }
+    }
+
+    /// Goes to time t: the product of the factors that count, and how many do not.
+    #[inline(always)]
+    pub(super) fn at(&mut self, time: f64) -> (f64, usize) {
+        let (mut products, mut nothings) = ([1.0; LANES], 0);
+        let chunks = self.decay.as_chunks_mut::<LANES>().0.iter_mut().zip(self.factors.as_chunks_mut::<LANES>().0);
+        let given = self.scores.as_chunks::<LANES>().0.iter().zip(self.chances.as_chunks::<LANES>().0);
+        for ((decay, factors), (scores, chances)) in chunks.zip(given) {
+            *decay = exp(std::array::from_fn(|lane| -time * scores[lane]));
+            for lane in 0..LANES {
+                let factor = 1.0 - chances[lane] * (1.0 - decay[lane]);
+                factors[lane] = factor;
+                products[lane] *= factor;
+            }
+        }
+        let product: f64 = products.iter().product();
+        if product >= NOTHING {
+            return (product, 0);
+        }
+        let mut product = 1.0;
+        for factor in &mut self.factors {
+            if *factor < NOTHING {
+                (*factor, nothings) = (0.0, nothings + 1);
+            } else {
+                product *= *factor;
+            }
+        }
+        (product, nothings)
+    }
+
+    /// The product of all factors but that of the item at `place`, given what [`Self::at`] returned.
+    #[inline(always)]
+    pub(super) fn without(&self, place: usize, (product, nothings): (f64, usize)) -> f64 {
+        match (nothings, self.factors[place]) {
+            (0, factor) => product / factor,
+            (1, 0.0) => product,
+            _ => 0.0,
+        }
+    }
+
+    /// `x_i e^(-t s_i) / factor`: the probability that the item is in the set, tilted by `e^(-t s_E)`.
+    #[inline(always)]
+    pub(super) fn tilted(&self, place: usize) -> f64 {
+        let factor = self.factors[place];
+        if factor > 0.0 { self.chances[place] * self.decay[place] / factor } else { 1.0 }
+    }
+
+    #[inline(always)]
+    fn shares(&mut self, rule: &Rule, a: &mut [f64]) -> f64 {
+        let mut kappa = 0.0;
+        let mut sums = vec![0.0; self.chances.len()];
+        for (time, weight) in rule.times.iter().zip(&rule.weights) {
+            let (product, nothings) = self.at(*time);
+            if nothings > 0 {
+                // Items of chance 1 whose decay is gone: their own shares are as good as 0 here too.
+                continue;
+            }
+            let scale = weight * product;
+            kappa += scale;
+            for ((sum, decay), factor) in sums.iter_mut().zip(&self.decay).zip(&self.factors) {
+                *sum += scale * decay / factor;
+            }
+        }
+        for ((item, chance), sum) in self.items.iter().zip(&self.chances).zip(&sums) {
+            a[*item as usize] = chance * sum;
+        }
+        kappa
+    }
+}
+
+/// All sets of `size` of the items, forwards for the mean, backwards for its derivatives: `e^(-t s_E)` where item i is in
+/// the set is the derivative of the mean by the logarithm of its factor.
+#[inline(always)]
+fn uniform(rule: &Rule, items: &[u32], scores: &[f64], size: usize, a: &mut [f64]) -> f64 {
+    let (n, width) = (items.len(), size + 1);
+    // means[m * width + j]: over the sets of j of the first m items.
+    let mut means = vec![0.0; (n + 1) * width];
+    let (mut back, mut before) = (vec![0.0; width], vec![0.0; width]);
+    let mut decay = vec![0.0; n.next_multiple_of(LANES)];
+    let mut sums = vec![0.0; n];
+    let mut kappa = 0.0;
+    for (time, weight) in rule.times.iter().zip(&rule.weights) {
+        for (decay, scores) in decay.as_chunks_mut::<LANES>().0.iter_mut().zip(scores.chunks(LANES)) {
+            let score = |lane: usize| scores.get(lane).copied().unwrap_or_default();
+            *decay = exp(std::array::from_fn(|lane| -time * score(lane)));
+        }
+        means[0] = 1.0;
+        for m in 1..=n {
+            let (former, now) = means[(m - 1) * width..][..2 * width].split_at_mut(width);
+            now[0] = 1.0;
+            for j in 1..=size.min(m) {
+                let share = j as f64 / m as f64;
+                now[j] = (1.0 - share) * former[j] + share * decay[m - 1] * former[j - 1];
+            }
+        }
+        kappa += weight * means[n * width + size];
+        back.fill(0.0);
+        back[size] = *weight;
+        for m in (1..=n).rev() {
+            let former = &means[(m - 1) * width..][..width];
+            before.fill(0.0);
+            before[0] = back[0];
+            let mut own = 0.0;
+            for j in 1..=size.min(m) {
+                let share = j as f64 / m as f64;
+                before[j] += (1.0 - share) * back[j];
+                before[j - 1] += share * decay[m - 1] * back[j];
+                own += share * former[j - 1] * back[j];
+            }
+            sums[m - 1] += own * decay[m - 1];
+            std::mem::swap(&mut back, &mut before);
+        }
+    }
+    items.iter().zip(&sums).for_each(|(item, sum)| a[*item as usize] = *sum);
+    kappa
+}
