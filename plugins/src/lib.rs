@@ -24,6 +24,7 @@ pub mod biased_ratings;
 pub mod bpr;
 pub mod epsilon_greedy;
 pub mod equal_experience;
+pub mod gradient;
 pub mod greedy;
 pub mod item_group;
 pub mod mf;

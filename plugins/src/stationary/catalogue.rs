@@ -182,16 +182,19 @@ impl Catalogue {
         tree(total)
     }
 
-    /// `weights[i] v_i v_i'` summed over all items into the square `sum`, row after row.
+    /// `weights[i] v_i v_i'` summed over all items, added to the square `sum`, row after row.
     #[inline(always)]
-    pub(super) fn gram(&self, weights: &[f64], sum: &mut [f64]) {
+    pub(super) fn add_gram(&self, weights: &[f64], sum: &mut [f64]) {
         let (d, weights) = (self.dimension, weights.as_chunks::<LANES>().0);
         for a in 0..d {
             // Four columns at once: four independent chains of sums.
             for first in (0..=a).step_by(4) {
                 let mut lanes = [[0.0; LANES]; 4];
                 for (block, w) in self.coordinates().zip(weights) {
-                    let scaled: [f64; LANES] = std::array::from_fn(|lane| w[lane] * block[a][lane]);
+                    let mut scaled = *w;
+                    for lane in 0..LANES {
+                        scaled[lane] *= block[a][lane];
+                    }
                     for (b, lanes) in lanes.iter_mut().enumerate() {
                         let other = &block[(first + b).min(a)];
                         for lane in 0..LANES {
@@ -200,8 +203,11 @@ impl Catalogue {
                     }
                 }
                 for (b, lanes) in lanes.into_iter().enumerate().take(a + 1 - first) {
-                    let value = tree(lanes);
-                    (sum[a * d + first + b], sum[(first + b) * d + a]) = (value, value);
+                    let (value, other) = (tree(lanes), first + b);
+                    sum[a * d + other] += value;
+                    if other < a {
+                        sum[other * d + a] += value;
+                    }
                 }
             }
         }

@@ -13,7 +13,12 @@ const LOWEST: f64 = -708.0;
 /// e^x within two units of the last digit, for x up to 709; 0 below -708.
 #[inline(always)]
 pub(super) fn exp(x: [f64; LANES]) -> [f64; LANES] {
-    std::array::from_fn(|lane| one(x[lane]))
+    // No closure: a function that is not inlined would be compiled for the oldest processor.
+    let mut results = [0.0; LANES];
+    for lane in 0..LANES {
+        results[lane] = one(x[lane]);
+    }
+    results
 }
 
 #[inline(always)]

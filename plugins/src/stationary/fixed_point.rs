@@ -4,12 +4,16 @@ use super::catalogue::Catalogue;
 use super::mixture::Mixture;
 use evenhand_core::{Lottery, Result};
 use nalgebra::{DMatrix, DVector};
-use pulp::Arch;
+use pulp::{Arch, Simd, WithSimd};
 
-/// Steps of the plain iteration, then of the damped one.
-const STEPS: usize = 1000;
+/// Steps of the plain iteration until Newton's method is tried, and those in all.
+const STEPS: [usize; 2] = [1000, 5000];
+/// Steps of the damped iteration.
+const DAMPED: usize = 2000;
 /// Steps of Newton's method.
 const NEWTON: usize = 50;
+/// How far Newton's method may lead from where an iteration was: farther, and it would be another stationary point.
+const NEAR: f64 = 0.05;
 
 /// Changes below which a profile counts as stationary, relative to its largest number where that is above 1.
 ///
@@ -25,7 +29,7 @@ pub enum FoundBy {
     Iterating,
     /// `u <- (u + F(u)) / 2` from there, where the plain iteration does not end.
     Damping,
-    /// Newton's method on `F(u) = u` from where the damped iteration got to.
+    /// Newton's method on `F(u) = u` from where an iteration got to that is slow or does not end.
     Newton,
 }
 
@@ -89,60 +93,59 @@ impl Catalogue {
         Ok(self.find(start, &Mixture::new(lottery), tolerance, &mut Buffers::new(self)))
     }
 
-    /// The profile after `steps` applications of F, without a test for convergence: what the published code computes.
+    /// F at `profile`, of a user who began at `start`: one step towards the stationary profile.
     ///
     /// # Errors
     /// As [`Self::stationary`].
-    pub fn iterated(&self, start: &[f64], lottery: &Lottery, steps: usize) -> Result<Vec<f64>> {
+    pub fn mapped(&self, start: &[f64], profile: &[f64], lottery: &Lottery) -> Result<Vec<f64>> {
         self.check_profile(start)?;
+        self.check_profile(profile)?;
         lottery.check(self.items)?;
-        let (mixture, mut buffers) = (Mixture::new(lottery), Buffers::new(self));
-        let mut profile = start.to_vec();
-        for _ in 0..steps {
-            self.map(start, &mixture, &profile, &mut buffers);
-            profile.copy_from_slice(&buffers.next);
-        }
-        Ok(profile)
+        let mut buffers = Buffers::new(self);
+        self.map(start, &Mixture::new(lottery), profile, &mut buffers);
+        Ok(buffers.next)
     }
 
     pub(super) fn find(&self, start: &[f64], mixture: &Mixture, tolerance: f64, buffers: &mut Buffers) -> Stationary {
-        let plain = self.iterate(start, mixture, tolerance, 1.0, buffers);
+        let mut plain = self.iterate(start, start, mixture, (tolerance, 1.0, STEPS[0]), buffers);
         if plain.converged {
             return plain;
         }
-        let damped = self.iterate(start, mixture, tolerance, 0.5, buffers);
-        if damped.converged {
-            return Stationary { iterations: damped.iterations + plain.iterations, by: FoundBy::Damping, ..damped };
+        // Where two stationary points are about to meet, the iteration is as slow as it likes.
+        let newton = self.newton(start, mixture, tolerance, &plain.profile, buffers);
+        plain.iterations += newton.iterations;
+        let largest = plain.profile.iter().fold(1f64, |most, u| most.max(u.abs()));
+        let far = newton.profile.iter().zip(&plain.profile).any(|(a, b)| (a - b).abs() > NEAR * largest);
+        if newton.converged && !far {
+            return Stationary { iterations: plain.iterations, ..newton };
         }
-        let newton = self.newton(start, mixture, tolerance, damped.profile, buffers);
-        Stationary { iterations: newton.iterations + damped.iterations + plain.iterations, ..newton }
+        let on = self.iterate(start, &plain.profile, mixture, (tolerance, 1.0, STEPS[1]), buffers);
+        let done = plain.iterations + on.iterations;
+        if on.converged {
+            return Stationary { iterations: done, ..on };
+        }
+        let damped = self.iterate(start, start, mixture, (tolerance, 0.5, DAMPED), buffers);
+        let done = done + damped.iterations;
+        if damped.converged {
+            return Stationary { iterations: done, by: FoundBy::Damping, ..damped };
+        }
+        let newton = self.newton(start, mixture, tolerance, &damped.profile, buffers);
+        Stationary { iterations: done + newton.iterations, ..newton }
     }
 
     /// `u <- u + share (F(u) - u)`.
     fn iterate(
         &self,
         start: &[f64],
+        from: &[f64],
         mixture: &Mixture,
-        tolerance: f64,
-        share: f64,
+        (tolerance, share, steps): (f64, f64, usize),
         buffers: &mut Buffers,
     ) -> Stationary {
-        let mut profile = start.to_vec();
-        let (mut change, mut iterations, mut converged) = (f64::INFINITY, 0, false);
-        Arch::new().dispatch(|| {
-            while !converged && iterations < STEPS {
-                self.map_in(start, mixture, &profile, buffers);
-                iterations += 1;
-                let mut largest = 1f64;
-                change = 0.0;
-                for (u, next) in profile.iter_mut().zip(&buffers.next) {
-                    change = f64::max(change, (next - *u).abs());
-                    *u = if share == 1.0 { *next } else { (next - *u).mul_add(share, *u) };
-                    largest = largest.max(u.abs());
-                }
-                converged = change <= tolerance * largest;
-            }
-        });
+        let mut profile = from.to_vec();
+        let iterate =
+            Iterate { catalogue: self, start, mixture, profile: &mut profile, tolerance, share, steps, buffers };
+        let (iterations, change, converged) = Arch::new().dispatch(iterate);
         Stationary { profile, iterations, change, converged, by: FoundBy::Iterating }
     }
 
@@ -151,7 +154,7 @@ impl Catalogue {
         start: &[f64],
         mixture: &Mixture,
         tolerance: f64,
-        profile: Vec<f64>,
+        profile: &[f64],
         buffers: &mut Buffers,
     ) -> Stationary {
         let d = self.dimension;
@@ -161,7 +164,7 @@ impl Catalogue {
             self.map(start, mixture, u.as_slice(), buffers);
             DVector::from_column_slice(&buffers.next) - u
         };
-        let mut u = DVector::from_vec(profile);
+        let mut u = DVector::from_column_slice(profile);
         let mut off = residual(&u);
         let small = |off: &DVector<f64>, u: &DVector<f64>| off.amax() <= tolerance * u.amax().max(1.0);
         let mut jacobian = DMatrix::zeros(d, d);
@@ -200,7 +203,7 @@ impl Catalogue {
 
     /// `F(profile)` into the buffers, and all else that they hold.
     pub(super) fn map(&self, start: &[f64], mixture: &Mixture, profile: &[f64], buffers: &mut Buffers) -> Totals {
-        Arch::new().dispatch(|| self.map_in(start, mixture, profile, buffers))
+        Arch::new().dispatch(Map { catalogue: self, start, mixture, profile, buffers })
     }
 
     #[inline(always)]
@@ -217,5 +220,60 @@ impl Catalogue {
             *next = self.dynamics.beta.mul_add(*start, *next) / total;
         }
         Totals { all, harmful, kappa }
+    }
+}
+
+/// `u <- u + share (F(u) - u)` until it changes no more, or for so many steps: their number, the last change, and whether it
+/// was small enough.
+struct Iterate<'a> {
+    catalogue: &'a Catalogue,
+    start: &'a [f64],
+    mixture: &'a Mixture,
+    profile: &'a mut [f64],
+    tolerance: f64,
+    share: f64,
+    steps: usize,
+    buffers: &'a mut Buffers,
+}
+
+impl WithSimd for Iterate<'_> {
+    type Output = (usize, f64, bool);
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> (usize, f64, bool) {
+        let Self { catalogue, start, mixture, profile, tolerance, share, steps, buffers } = self;
+        let mut change = f64::INFINITY;
+        for step in 1..=steps {
+            catalogue.map_in(start, mixture, profile, buffers);
+            let mut largest = 1f64;
+            change = 0.0;
+            for (u, next) in profile.iter_mut().zip(&buffers.next) {
+                change = f64::max(change, (next - *u).abs());
+                *u = if share == 1.0 { *next } else { (next - *u).mul_add(share, *u) };
+                largest = largest.max(u.abs());
+            }
+            if change <= tolerance * largest {
+                return (step, change, true);
+            }
+        }
+        (steps, change, false)
+    }
+}
+
+/// One step, and all else that the buffers hold.
+struct Map<'a> {
+    catalogue: &'a Catalogue,
+    start: &'a [f64],
+    mixture: &'a Mixture,
+    profile: &'a [f64],
+    buffers: &'a mut Buffers,
+}
+
+impl WithSimd for Map<'_> {
+    type Output = Totals;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> Totals {
+        self.catalogue.map_in(self.start, self.mixture, self.profile, self.buffers)
     }
 }

@@ -144,7 +144,11 @@ impl Entering {
         let chunks = self.decay.as_chunks_mut::<LANES>().0.iter_mut().zip(self.factors.as_chunks_mut::<LANES>().0);
         let given = self.scores.as_chunks::<LANES>().0.iter().zip(self.chances.as_chunks::<LANES>().0);
         for ((decay, factors), (scores, chances)) in chunks.zip(given) {
-            *decay = exp(std::array::from_fn(|lane| -time * scores[lane]));
+            let mut exponents = *scores;
+            for lane in 0..LANES {
+                exponents[lane] *= -time;
+            }
+            *decay = exp(exponents);
             for lane in 0..LANES {
                 let factor = 1.0 - chances[lane] * (1.0 - decay[lane]);
                 factors[lane] = factor;
@@ -219,8 +223,11 @@ fn uniform(rule: &Rule, items: &[u32], scores: &[f64], size: usize, a: &mut [f64
     let mut kappa = 0.0;
     for (time, weight) in rule.times.iter().zip(&rule.weights) {
         for (decay, scores) in decay.as_chunks_mut::<LANES>().0.iter_mut().zip(scores.chunks(LANES)) {
-            let score = |lane: usize| scores.get(lane).copied().unwrap_or_default();
-            *decay = exp(std::array::from_fn(|lane| -time * score(lane)));
+            let mut exponents = [0.0; LANES];
+            for (exponent, score) in exponents.iter_mut().zip(scores) {
+                *exponent = -time * score;
+            }
+            *decay = exp(exponents);
         }
         means[0] = 1.0;
         for m in 1..=n {

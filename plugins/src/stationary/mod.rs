@@ -18,14 +18,20 @@
 //! preference dynamics", KDD 2024.
 
 mod catalogue;
+mod derivative;
 mod exp;
 mod fixed_point;
 mod mixture;
 mod quadrature;
+mod search;
+mod sensitivity;
 mod users;
 mod value;
 
 pub use catalogue::Catalogue;
+pub use derivative::{Figure, Slope};
 pub use fixed_point::{FoundBy, REPORTED, SEARCHED, Stationary};
+pub use search::{Effort, Search, drawn_sets};
+pub use sensitivity::Sensitivity;
 pub use users::Users;
 pub use value::{Consumed, Outlook, Value};

@@ -4,7 +4,7 @@ use super::catalogue::Catalogue;
 use super::fixed_point::{Buffers, REPORTED, Stationary, Totals};
 use super::mixture::Mixture;
 use evenhand_core::{Lottery, Result, Rng};
-use pulp::Arch;
+use pulp::{Arch, Simd, WithSimd};
 use rand::RngExt;
 
 /// What a lottery comes to at a profile.
@@ -113,23 +113,17 @@ impl Catalogue {
         let (mixture, mut buffers) = (Mixture::new(lottery), Buffers::new(self));
         let mut profile = from.to_vec();
         let mut sum = vec![0.0; self.dimension];
-        Arch::new().dispatch(|| {
-            for _ in 0..steps {
-                self.map_in(start, &mixture, &profile, &mut buffers);
-                let pull = self.weighted_sum(&buffers.pulls, &mut sum);
-                let stays = 1.0 - self.dynamics.beta - pull;
-                for ((u, start), sum) in profile.iter_mut().zip(start).zip(&sum) {
-                    *u = self.dynamics.beta * start + sum + stays * *u;
-                }
-            }
-        });
+        let (profile_mut, sum) = (&mut profile[..], &mut sum[..]);
+        let walk =
+            Walk { catalogue: self, start, mixture: &mixture, profile: profile_mut, sum, steps, buffers: &mut buffers };
+        Arch::new().dispatch(walk);
         Ok(profile)
     }
 
     /// What a user with `profile` consumes who is shown `set`.
     pub fn consume(&self, profile: &[f64], set: &[u32], rng: &mut Rng) -> Consumed {
         let mut scores = vec![0.0; self.padded()];
-        let (all, _) = Arch::new().dispatch(|| self.scores(profile, &mut scores));
+        let (all, _) = Arch::new().dispatch(Scores { catalogue: self, profile, scores: &mut scores });
         let shown: f64 = set.iter().map(|&item| scores[item as usize]).sum();
         let draw = rng.random::<f64>() * (shown + 1.0);
         if draw < shown {
@@ -159,4 +153,49 @@ fn pick(items: impl Iterator<Item = u32>, scores: &[f64], mut draw: f64) -> u32 
         }
     }
     last
+}
+
+/// Expected steps, one after the other.
+struct Walk<'a> {
+    catalogue: &'a Catalogue,
+    start: &'a [f64],
+    mixture: &'a Mixture,
+    profile: &'a mut [f64],
+    sum: &'a mut [f64],
+    steps: usize,
+    buffers: &'a mut Buffers,
+}
+
+impl WithSimd for Walk<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let Self { catalogue, start, mixture, profile, sum, steps, buffers } = self;
+        let beta = catalogue.dynamics.beta;
+        for _ in 0..steps {
+            catalogue.map_in(start, mixture, profile, buffers);
+            let pull = catalogue.weighted_sum(&buffers.pulls, sum);
+            let stays = 1.0 - beta - pull;
+            for ((u, start), sum) in profile.iter_mut().zip(start).zip(&*sum) {
+                *u = beta * start + sum + stays * *u;
+            }
+        }
+    }
+}
+
+/// Scores of all items; their sum and that of harmful ones.
+struct Scores<'a> {
+    catalogue: &'a Catalogue,
+    profile: &'a [f64],
+    scores: &'a mut [f64],
+}
+
+impl WithSimd for Scores<'_> {
+    type Output = (f64, f64);
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> (f64, f64) {
+        self.catalogue.scores(self.profile, self.scores)
+    }
 }

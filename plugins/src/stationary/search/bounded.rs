@@ -1,0 +1,207 @@
+//! The best lottery over sets of exactly or at most k items.
+//!
+//! A lottery is kept as weights on the sets seen so far. In every step the steepest of all sets joins them (column
+//! generation), so that nothing depends on how many sets there are.
+
+use super::climb::{Climb, Hill, climb};
+use super::project::to_simplex;
+use super::{Search, Seen, Top};
+use crate::alternating::{best_at, trace};
+use crate::stationary::mixture::{Mixture, Sets};
+use evenhand_core::{Cardinality, Certificate, Lottery, Plan, Rng, SizeRule};
+use rand::RngExt;
+
+/// Rounds of the alternating policy that is one of the starts.
+const ROUNDS: usize = 10;
+/// Single sets, and mixtures of two, that are climbed from.
+const BEST: usize = 3;
+/// Where mixtures of two sets are looked at.
+const BETWEEN: [f64; 3] = [0.25, 0.5, 0.75];
+
+impl Search<'_> {
+    pub(super) fn bounded(&mut self, size: usize, rule: SizeRule, rng: &mut Rng) -> Plan {
+        let sizes = if rule == SizeRule::Exactly { size..=size } else { 0..=size };
+        let count = sizes.clone().map(|k| choose(self.items.len(), k)).fold(0usize, usize::saturating_add);
+        let mut starts: Vec<Sets> = Vec::new();
+        let mut start = |sets: &[(&[u32], f64)]| {
+            let mut mixture = Sets::default();
+            sets.iter().for_each(|(set, weight)| mixture.push(set, *weight));
+            starts.push(mixture);
+        };
+        let first = best_at(self.catalogue, self.start, self.items, size);
+        start(&[(&first, 1.0)]);
+        let cardinality = Cardinality { size, rule };
+        let mut sets = trace(self.catalogue, self.start, self.items, cardinality, ROUNDS).unwrap_or_default();
+        self.evaluations += sets.len();
+        let alternating = sets.pop().unwrap_or_default();
+        if alternating != first {
+            start(&[(&alternating, 1.0)]);
+        }
+        if count <= self.effort.vertices {
+            let all: Vec<Vec<u32>> = sizes.flat_map(|k| subsets(self.items, k)).collect();
+            let mut scored: Vec<(f64, usize)> = (0..).map(|n| (0.0, n)).take(all.len()).collect();
+            scored.iter_mut().for_each(|(value, n)| *value = self.of_set(&all[*n]));
+            let values: Vec<f64> = scored.iter().map(|s| s.0).collect();
+            best_first(&mut scored);
+            scored.iter().take(BEST).for_each(|(_, n)| start(&[(&all[*n], 1.0)]));
+            if count <= self.effort.pairs {
+                let mut mixed = Vec::new();
+                for (a, b) in (0..all.len()).flat_map(|b| (0..b).map(move |a| (a, b))) {
+                    for share in BETWEEN {
+                        let mut pair = Sets::default();
+                        pair.push(&all[a], 1.0 - share);
+                        pair.push(&all[b], share);
+                        let value = self.evaluate(&Mixture::Sets(pair)).objective;
+                        if value > values[a].max(values[b]) {
+                            mixed.push((value, (a, b, share)));
+                        }
+                    }
+                }
+                best_first(&mut mixed);
+                for (_, (a, b, share)) in mixed.into_iter().take(BEST) {
+                    start(&[(&all[a], 1.0 - share), (&all[b], share)]);
+                }
+            }
+            let even = 1.0 / all.len() as f64;
+            start(&all.iter().map(|set| (set.as_slice(), even)).collect::<Vec<_>>());
+            for _ in 0..self.effort.starts {
+                let mut weights: Vec<f64> = all.iter().map(|_| rng.random()).collect();
+                let total: f64 = weights.iter().sum();
+                weights.iter_mut().for_each(|w| *w /= total.max(f64::MIN_POSITIVE));
+                start(&all.iter().map(Vec::as_slice).zip(weights).collect::<Vec<_>>());
+            }
+        } else {
+            for _ in 0..self.effort.starts {
+                let mut set: Vec<u32> =
+                    rand::seq::index::sample(rng, self.items.len(), size).iter().map(|at| self.items[at]).collect();
+                set.sort_unstable();
+                start(&[(&set, 1.0)]);
+            }
+        }
+        let climb = |search: &mut Self, start| search.climb_from(start, size, rule);
+        let Top { place: sets, converged, .. } = self.highest(&starts, climb, |sets| Mixture::Sets(sets.clone()));
+        let support: Vec<(Vec<u32>, f64)> = sets.support().map(|(set, weight)| (set.to_vec(), weight)).collect();
+        let slope = self.reported(&Mixture::Sets(sets));
+        let gap = slope.map_or(f64::INFINITY, |slope| {
+            let own: f64 = support.iter().map(|(set, weight)| weight * slope.of_set(set)).sum();
+            (slope.of_set(&slope.steepest(self.items, size, rule)) - own).max(0.0)
+        });
+        let (sets, weights) = support.into_iter().unzip();
+        let certificate = Some(Certificate { gap, evaluations: self.evaluations, converged });
+        Plan { lottery: Lottery::Sets { sets, weights }, certificate }
+    }
+
+    /// Climbs from a mixture.
+    fn climb_from(&mut self, start: Sets, size: usize, rule: SizeRule) -> Top<Sets> {
+        let (steps, tolerance) = (self.effort.steps, self.effort.tolerance);
+        let mut weights = start.weights.clone();
+        let generates = weights.len() != 2;
+        let mut hill = Active { search: self, sets: start, size, rule, sorted: Vec::new(), generates };
+        if !generates {
+            // Where the objective jumps, ascent among all sets ends at the jump, wherever it meets it; with two sets it meets
+            // it at its highest point between them.
+            weights = climb(&mut hill, weights, steps, tolerance).point;
+            hill.generates = true;
+        }
+        let Climb { point, seen, converged } = climb(&mut hill, weights, steps, tolerance);
+        let mut place = hill.sets;
+        place.weights = point;
+        Top { objective: seen.objective, place, converged }
+    }
+}
+
+/// Weights on the sets seen so far.
+struct Active<'a, 'b> {
+    search: &'a mut Search<'b>,
+    sets: Sets,
+    size: usize,
+    rule: SizeRule,
+    sorted: Vec<f64>,
+    /// Whether other sets than those it began with may join.
+    generates: bool,
+}
+
+impl Active<'_, '_> {
+    fn mixture(&mut self, point: &[f64]) -> Mixture {
+        self.sets.weights.copy_from_slice(point);
+        Mixture::Sets(self.sets.keep((0..point.len()).filter(|&at| point[at] > 0.0)))
+    }
+}
+
+impl Hill for Active<'_, '_> {
+    type Seen = Seen;
+
+    fn look(&mut self, point: &[f64]) -> Seen {
+        let mixture = self.mixture(point);
+        self.search.evaluate(&mixture)
+    }
+
+    fn height(seen: &Seen) -> f64 {
+        seen.objective
+    }
+
+    fn gradient(&mut self, point: &mut Vec<f64>, seen: &Seen) -> Option<(Vec<f64>, f64)> {
+        let mixture = self.mixture(point);
+        let slope = self.search.slope(&mixture, &seen.profile)?;
+        let mut gradient: Vec<f64> = (0..self.sets.len()).map(|at| slope.of_set(self.sets.set(at))).collect();
+        let own = gradient.iter().zip(point.iter()).map(|(g, x)| g * x).sum::<f64>();
+        if !self.generates {
+            let most = gradient.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            return Some((gradient, most - own));
+        }
+        let steepest = slope.steepest(self.search.items, self.size, self.rule);
+        let most = slope.of_set(&steepest);
+        if (0..self.sets.len()).all(|at| self.sets.set(at) != steepest) {
+            self.sets.push(&steepest, 0.0);
+            point.push(0.0);
+            gradient.push(most);
+        }
+        Some((gradient, most - own))
+    }
+
+    fn project(&mut self, point: &mut [f64]) {
+        to_simplex(point, &mut self.sorted);
+    }
+}
+
+/// Sorts by descending value; what comes first stays first among equals.
+fn best_first<T>(scored: &mut [(f64, T)]) {
+    scored.sort_by(|a, b| b.0.total_cmp(&a.0));
+}
+
+/// Number of sets of `k` of `n` items; the largest number where there are more.
+fn choose(n: usize, k: usize) -> usize {
+    if k > n {
+        return 0;
+    }
+    let k = k.min(n - k);
+    (0..k).try_fold(1usize, |ways, j| Some(ways.checked_mul(n - j)? / (j + 1))).unwrap_or(usize::MAX)
+}
+
+/// All sets of `k` of `items`, in lexicographic order.
+pub(crate) fn subsets(items: &[u32], k: usize) -> Vec<Vec<u32>> {
+    if k > items.len() {
+        return Vec::new();
+    }
+    let mut places: Vec<usize> = (0..k).collect();
+    let mut sets = Vec::new();
+    loop {
+        sets.push(places.iter().map(|&at| items[at]).collect());
+        let Some(at) = (0..k).rev().find(|&at| places[at] < items.len() - k + at) else { return sets };
+        places[at] += 1;
+        (at + 1..k).for_each(|later| places[later] = places[later - 1] + 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn subsets_are_all_there_in_order() {
+        assert_eq!(subsets(&[3, 5, 8], 2), [[3, 5], [3, 8], [5, 8]]);
+        assert_eq!((subsets(&[3, 5], 0), subsets(&[3], 2)), (vec![vec![]], vec![]));
+        assert_eq!((choose(50, 2), choose(5, 0), choose(2, 3)), (1225, 1, 0));
+        assert_eq!((choose(1000, 500), subsets(&[1, 2, 3, 4, 5, 6, 7], 3).len()), (usize::MAX, choose(7, 3)));
+    }
+}
