@@ -3,6 +3,7 @@
 use super::exp::{LANES, exp};
 use evenhand_core::{Dynamics, Error, Factors, Harm, Result};
 use nalgebra::DMatrix;
+use pulp::{Simd, bytemuck};
 
 /// Largest score, on the scale of logarithms, at which exponentials of scores and their products stay finite.
 const LARGEST: f64 = 300.0;
@@ -25,6 +26,8 @@ pub struct Catalogue {
     pub(super) alpha: Vec<f64>,
     /// 1 of a harmful item, 0 of any other.
     pub(super) harmful: Vec<f64>,
+    /// 1 of every item, and of what fills up.
+    ones: Vec<f64>,
     pub(super) dynamics: Dynamics,
     /// Length of the longest vector, and whose it is.
     longest: (f64, usize),
@@ -71,6 +74,7 @@ impl Catalogue {
             base: per_item(f64::NEG_INFINITY, &|_| -dynamics.c.ln()),
             alpha: per_item(0.0, &attraction),
             harmful: per_item(0.0, &|item| f64::from(u8::from(harmful[item]))),
+            ones: vec![1.0; padded],
             dynamics,
             longest,
         };
@@ -140,97 +144,113 @@ impl Catalogue {
 
     /// Scores of all items in units of c; those of fillers are 0. Returns their sum, and that of harmful items.
     #[inline(always)]
-    pub(super) fn scores(&self, profile: &[f64], scores: &mut [f64]) -> (f64, f64) {
-        let (mut all, mut harmful) = ([0.0; LANES], [0.0; LANES]);
-        let blocks = scores.as_chunks_mut::<LANES>().0.iter_mut().zip(self.base.as_chunks::<LANES>().0);
-        let labels = self.harmful.as_chunks::<LANES>().0;
-        for ((block, (scores, base)), labels) in self.coordinates().zip(blocks).zip(labels) {
-            let mut z = *base;
-            for (x, v) in profile.iter().zip(block) {
-                for lane in 0..LANES {
-                    z[lane] = x.mul_add(v[lane], z[lane]);
-                }
-            }
-            *scores = exp(z);
-            for lane in 0..LANES {
-                all[lane] += scores[lane];
-                harmful[lane] = labels[lane].mul_add(scores[lane], harmful[lane]);
-            }
-        }
-        (tree(all), tree(harmful))
+    pub(super) fn scores<S: Simd>(&self, simd: S, profile: &[f64], scores: &mut [f64]) -> (f64, f64) {
+        scores.copy_from_slice(&self.base);
+        self.add_products(simd, profile, scores);
+        exp(scores);
+        dots(simd, [&self.ones, &self.harmful], scores).into()
     }
 
     /// `weights[i] v_i` summed over all items into `sum`; returns the sum of the weights.
     #[inline(always)]
-    pub(super) fn weighted_sum(&self, weights: &[f64], sum: &mut [f64]) -> f64 {
-        let weights = weights.as_chunks::<LANES>().0;
-        for (k, sum) in sum.iter_mut().enumerate() {
-            let mut lanes = [0.0; LANES];
-            for (block, w) in self.coordinates().zip(weights) {
-                for lane in 0..LANES {
-                    lanes[lane] = w[lane].mul_add(block[k][lane], lanes[lane]);
+    pub(super) fn weighted_sum<S: Simd>(&self, simd: S, weights: &[f64], sum: &mut [f64]) -> f64 {
+        match LANES / S::F64_LANES {
+            1 => self.weighted_sum_in::<S, 1>(simd, weights, sum),
+            2 => self.weighted_sum_in::<S, 2>(simd, weights, sum),
+            4 => self.weighted_sum_in::<S, 4>(simd, weights, sum),
+            _ => self.weighted_sum_in::<S, 8>(simd, weights, sum),
+        }
+        let [total] = dots(simd, [&self.ones], weights);
+        total
+    }
+
+    #[inline(always)]
+    fn weighted_sum_in<S: Simd, const G: usize>(&self, simd: S, weights: &[f64], sum: &mut [f64]) {
+        let (blocks, weights) = (vectors::<S, G>(&self.blocks), vectors::<S, G>(weights));
+        let d = self.dimension;
+        for (at, sum) in sum.chunks_mut(SIDE).enumerate() {
+            // Some coordinates at once, so that as many sums are under way.
+            let mut lanes = [[simd.splat_f64s(0.0); G]; SIDE];
+            let last = d - 1 - at * SIDE;
+            for (block, w) in blocks[at * SIDE..].chunks(d).zip(weights) {
+                for (n, lanes) in lanes.iter_mut().enumerate() {
+                    let v = &block[n.min(last)];
+                    for g in 0..G {
+                        lanes[g] = simd.mul_add_f64s(w[g], v[g], lanes[g]);
+                    }
                 }
             }
-            *sum = tree(lanes);
-        }
-        let mut total = [0.0; LANES];
-        for w in weights {
-            for lane in 0..LANES {
-                total[lane] += w[lane];
+            for (sum, lanes) in sum.iter_mut().zip(lanes) {
+                *sum = tree::<S, G>(lanes);
             }
         }
-        tree(total)
     }
 
     /// `weights[i] v_i v_i'` summed over all items, added to the square `sum`, row after row.
     #[inline(always)]
-    pub(super) fn add_gram(&self, weights: &[f64], sum: &mut [f64]) {
-        let (d, weights) = (self.dimension, weights.as_chunks::<LANES>().0);
+    pub(super) fn add_gram<S: Simd>(&self, simd: S, weights: &[f64], sum: &mut [f64]) {
+        match LANES / S::F64_LANES {
+            1 => self.add_gram_in::<S, 1>(simd, weights, sum),
+            2 => self.add_gram_in::<S, 2>(simd, weights, sum),
+            4 => self.add_gram_in::<S, 4>(simd, weights, sum),
+            _ => self.add_gram_in::<S, 8>(simd, weights, sum),
+        }
+    }
+
+    #[inline(always)]
+    fn add_gram_in<S: Simd, const G: usize>(&self, simd: S, weights: &[f64], sum: &mut [f64]) {
+        let (blocks, weights) = (vectors::<S, G>(&self.blocks), vectors::<S, G>(weights));
+        let d = self.dimension;
         for a in 0..d {
-            // Four columns at once: four independent chains of sums.
-            for first in (0..=a).step_by(4) {
-                let mut lanes = [[0.0; LANES]; 4];
-                for (block, w) in self.coordinates().zip(weights) {
+            for first in (0..=a).step_by(SIDE) {
+                let mut lanes = [[simd.splat_f64s(0.0); G]; SIDE];
+                for (block, w) in blocks.chunks_exact(d).zip(weights) {
                     let mut scaled = *w;
-                    for lane in 0..LANES {
-                        scaled[lane] *= block[a][lane];
+                    for g in 0..G {
+                        scaled[g] = simd.mul_f64s(w[g], block[a][g]);
                     }
-                    for (b, lanes) in lanes.iter_mut().enumerate() {
-                        let other = &block[(first + b).min(a)];
-                        for lane in 0..LANES {
-                            lanes[lane] = scaled[lane].mul_add(other[lane], lanes[lane]);
+                    for (n, lanes) in lanes.iter_mut().enumerate() {
+                        let v = &block[(first + n).min(a)];
+                        for g in 0..G {
+                            lanes[g] = simd.mul_add_f64s(scaled[g], v[g], lanes[g]);
                         }
                     }
                 }
-                for (b, lanes) in lanes.into_iter().enumerate().take(a + 1 - first) {
-                    let (value, other) = (tree(lanes), first + b);
-                    sum[a * d + other] += value;
-                    if other < a {
-                        sum[other * d + a] += value;
+                for (n, lanes) in lanes.into_iter().enumerate().take(a + 1 - first) {
+                    let (value, b) = (tree::<S, G>(lanes), first + n);
+                    sum[a * d + b] += value;
+                    if b < a {
+                        sum[b * d + a] += value;
                     }
                 }
             }
         }
     }
 
-    /// `v_i . y` of all items.
+    /// Adds `v_i . y` of all items to `products`.
     #[inline(always)]
-    pub(super) fn products(&self, y: &[f64], products: &mut [f64]) {
-        for (block, out) in self.coordinates().zip(products.as_chunks_mut::<LANES>().0) {
-            let mut z = [0.0; LANES];
+    pub(super) fn add_products<S: Simd>(&self, simd: S, y: &[f64], products: &mut [f64]) {
+        match LANES / S::F64_LANES {
+            1 => self.add_products_in::<S, 1>(simd, y, products),
+            2 => self.add_products_in::<S, 2>(simd, y, products),
+            4 => self.add_products_in::<S, 4>(simd, y, products),
+            _ => self.add_products_in::<S, 8>(simd, y, products),
+        }
+    }
+
+    #[inline(always)]
+    fn add_products_in<S: Simd, const G: usize>(&self, simd: S, y: &[f64], products: &mut [f64]) {
+        let products = S::as_mut_simd_f64s(products).0.as_chunks_mut::<G>().0;
+        for (block, out) in vectors::<S, G>(&self.blocks).chunks_exact(self.dimension).zip(products) {
+            let mut z = *out;
             for (x, v) in y.iter().zip(block) {
-                for lane in 0..LANES {
-                    z[lane] = x.mul_add(v[lane], z[lane]);
+                let x = simd.splat_f64s(*x);
+                for g in 0..G {
+                    z[g] = simd.mul_add_f64s(x, v[g], z[g]);
                 }
             }
             *out = z;
         }
-    }
-
-    /// The coordinates of each block of items.
-    #[inline(always)]
-    fn coordinates(&self) -> impl Iterator<Item = &[[f64; LANES]]> {
-        self.blocks.as_chunks::<LANES>().0.chunks_exact(self.dimension)
     }
 
     /// Length of per-item buffers.
@@ -239,8 +259,44 @@ impl Catalogue {
     }
 }
 
+/// Sums that are under way at once.
+const SIDE: usize = 4;
+
+/// Inner products of `R` buffers of all items with `p`.
+#[inline(always)]
+pub(super) fn dots<S: Simd, const R: usize>(simd: S, rows: [&[f64]; R], p: &[f64]) -> [f64; R] {
+    match LANES / S::F64_LANES {
+        1 => dots_in::<S, R, 1>(simd, rows, p),
+        2 => dots_in::<S, R, 2>(simd, rows, p),
+        4 => dots_in::<S, R, 4>(simd, rows, p),
+        _ => dots_in::<S, R, 8>(simd, rows, p),
+    }
+}
+
+#[inline(always)]
+fn dots_in<S: Simd, const R: usize, const G: usize>(simd: S, rows: [&[f64]; R], p: &[f64]) -> [f64; R] {
+    let (mut sums, p) = ([0.0; R], vectors::<S, G>(p));
+    for (sum, row) in sums.iter_mut().zip(rows) {
+        let mut lanes = [simd.splat_f64s(0.0); G];
+        for (a, b) in vectors::<S, G>(row).iter().zip(p) {
+            for g in 0..G {
+                lanes[g] = simd.mul_add_f64s(a[g], b[g], lanes[g]);
+            }
+        }
+        *sum = tree::<S, G>(lanes);
+    }
+    sums
+}
+
+/// [`LANES`] numbers after the other, as the `G` vectors that they take.
+#[inline(always)]
+pub(super) fn vectors<S: Simd, const G: usize>(numbers: &[f64]) -> &[[S::f64s; G]] {
+    S::as_simd_f64s(numbers).0.as_chunks::<G>().0
+}
+
 /// The sum of all lanes, as a tree.
 #[inline(always)]
-pub(super) fn tree(l: [f64; LANES]) -> f64 {
+fn tree<S: Simd, const G: usize>(lanes: [S::f64s; G]) -> f64 {
+    let l: &[f64] = bytemuck::cast_slice(&lanes);
     ((l[0] + l[4]) + (l[2] + l[6])) + ((l[1] + l[5]) + (l[3] + l[7]))
 }

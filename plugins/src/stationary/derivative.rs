@@ -11,7 +11,7 @@
 //! with scores in units of c and `D = beta + sum of alpha_i p_i`. So the steepest of all sets is found without listing them
 //! (Dinkelbach 1967), and the change of moving towards any lottery is the mean of `slope` over it.
 
-use super::catalogue::Catalogue;
+use super::catalogue::{Catalogue, dots};
 use super::fixed_point::{Buffers, Totals};
 use super::mixture::{Entering, Mixture};
 use super::quadrature::{Rule, rule};
@@ -189,8 +189,9 @@ impl Catalogue {
     }
 
     #[inline(always)]
-    fn differentiate(
+    fn differentiate<S: Simd>(
         &self,
+        simd: S,
         mixture: &Mixture,
         profile: &[f64],
         totals: &Totals,
@@ -201,11 +202,11 @@ impl Catalogue {
         let Totals { all, harmful, kappa } = *totals;
         let Space { weights, jacobian, click, share, mean, sums: [by_score, of_harmful, other], pull, of_set } = space;
         mean.copy_from_slice(profile);
-        self.weighted_sum(scores, by_score);
+        self.weighted_sum(simd, scores, by_score);
         for (weight, (score, label)) in weights.iter_mut().zip(scores.iter().zip(&self.harmful)) {
             *weight = score * label;
         }
-        self.weighted_sum(weights, of_harmful);
+        self.weighted_sum(simd, weights, of_harmful);
         let (alpha, alpha_harmful) = (self.dynamics.alpha_harmless, self.dynamics.alpha_harmful);
         let attraction = alpha * (all - harmful) + alpha_harmful * harmful;
         for k in 0..d {
@@ -249,24 +250,26 @@ impl Catalogue {
             Mixture::Independent { items, chances } => {
                 let mut entering = Entering::of(items, chances, scores, |chance| chance > 0.0);
                 let rule = rule(entering.sum);
+                let mut tilted = vec![0.0; entering.decay.len()];
                 let mut spread = vec![0.0; weights.len()];
                 let mut inside = vec![0.0; weights.len()];
                 for (time, weight) in rule.times.iter().zip(&rule.weights) {
-                    let (product, nothings) = entering.at(*time);
+                    let (product, nothings) = entering.at(simd, *time);
                     let square = weight * time * product;
                     if nothings > 0 || square == 0.0 {
                         continue;
                     }
+                    entering.tilted(&mut tilted);
                     let mut attraction = 0.0;
-                    for place in 0..entering.items.len() {
-                        let (i, m) = (entering.items[place] as usize, entering.tilted(place));
+                    for (item, &m) in entering.items.iter().zip(&tilted) {
+                        let i = *item as usize;
                         inside[i] = m * scores[i];
                         attraction += self.alpha[i] * inside[i];
                         spread[i] += square * m * (1.0 - m);
                     }
-                    self.weighted_sum(&inside, other);
+                    self.weighted_sum(simd, &inside, other);
                     inside.iter_mut().zip(&self.alpha).for_each(|(inside, alpha)| *inside *= alpha);
-                    self.weighted_sum(&inside, of_set);
+                    self.weighted_sum(simd, &inside, of_set);
                     for k in 0..d {
                         of_set[k] -= attraction * mean[k];
                         click[k] += square * other[k];
@@ -284,10 +287,10 @@ impl Catalogue {
         }
         subtract_product(jacobian, 1.0, pull, of_set);
         // The products that begin with the profile, then those of items with themselves.
-        self.weighted_sum(weights, other);
+        self.weighted_sum(simd, weights, other);
         subtract_product(jacobian, 1.0, mean, other);
         let below = self.dynamics.beta + buffers.pulls.iter().sum::<f64>();
-        self.add_gram(weights, jacobian);
+        self.add_gram(simd, weights, jacobian);
         jacobian.iter_mut().for_each(|j| *j /= below);
         below
     }
@@ -315,9 +318,9 @@ impl WithSimd for Differentiate<'_> {
     type Output = f64;
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) -> f64 {
+    fn with_simd<S: Simd>(self, simd: S) -> f64 {
         let Self { catalogue, mixture, profile, totals, buffers, space } = self;
-        catalogue.differentiate(mixture, profile, totals, buffers, space)
+        catalogue.differentiate(simd, mixture, profile, totals, buffers, space)
     }
 }
 
@@ -332,8 +335,8 @@ impl WithSimd for Products<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        self.catalogue.products(self.y, self.products);
+    fn with_simd<S: Simd>(self, simd: S) {
+        self.catalogue.add_products(simd, self.y, self.products);
     }
 }
 
@@ -350,24 +353,38 @@ impl WithSimd for ByChances<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
+    fn with_simd<S: Simd>(self, simd: S) {
         let Self { slope: Slope { w, rest, .. }, items, rule, entering, slopes } = self;
-        let w: Vec<f64> = items.iter().map(|&item| w[item as usize]).collect();
+        let mut w: Vec<f64> = items.iter().map(|&item| w[item as usize]).collect();
+        w.resize(entering.decay.len(), 0.0);
+        let mut tilted = vec![0.0; w.len()];
         for (time, weight) in rule.times.iter().zip(&rule.weights) {
-            let product = entering.at(*time);
-            let mut total = *rest;
-            for (place, w) in w.iter().enumerate() {
-                total += entering.tilted(place) * w;
+            let product = entering.at(simd, *time);
+            entering.tilted(&mut tilted);
+            let [total] = dots(simd, [&w], &tilted);
+            let total = total + rest;
+            if product.1 == 0 {
+                // No factor is next to nothing, so that products of all others are quotients.
+                let scale = weight * product.0;
+                let given = w.iter().zip(&tilted).zip(entering.decay.iter().zip(&entering.factors));
+                for (slope, ((w, tilted), (decay, factor))) in slopes.iter_mut().zip(given) {
+                    *slope += scale / factor * gain(*w, *tilted, *decay, total);
+                }
+                continue;
             }
-            for (place, (slope, w)) in slopes.iter_mut().zip(&w).enumerate() {
-                let decay = entering.decay[place];
-                // The mean over sets with the item, less that over sets without.
-                let others = total - entering.tilted(place) * w;
-                let gain = (decay - 1.0) * others + decay * w;
+            for (place, slope) in slopes.iter_mut().enumerate() {
+                let gain = gain(w[place], tilted[place], entering.decay[place], total);
                 *slope += weight * entering.without(place, product) * gain;
             }
         }
     }
+}
+
+/// The mean of `(sum of w + rest) e^(-t s_E)` over sets with an item, less that over sets without, both over the product of
+/// the other factors.
+#[inline(always)]
+fn gain(w: f64, tilted: f64, decay: f64, total: f64) -> f64 {
+    (decay - 1.0) * (total - tilted * w) + decay * w
 }
 
 impl Value {

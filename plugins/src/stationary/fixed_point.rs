@@ -207,15 +207,22 @@ impl Catalogue {
     }
 
     #[inline(always)]
-    pub(super) fn map_in(&self, start: &[f64], mixture: &Mixture, profile: &[f64], buffers: &mut Buffers) -> Totals {
-        let (all, harmful) = self.scores(profile, &mut buffers.scores);
-        let kappa = mixture.shares(&buffers.scores, &mut buffers.a);
+    pub(super) fn map_in<S: Simd>(
+        &self,
+        simd: S,
+        start: &[f64],
+        mixture: &Mixture,
+        profile: &[f64],
+        buffers: &mut Buffers,
+    ) -> Totals {
+        let (all, harmful) = self.scores(simd, profile, &mut buffers.scores);
+        let kappa = mixture.shares(simd, &buffers.scores, &mut buffers.a);
         let organic = kappa / all;
         let given = buffers.scores.iter().zip(&buffers.a).zip(&self.alpha);
         for (pull, ((score, a), alpha)) in buffers.pulls.iter_mut().zip(given) {
             *pull = alpha * score * (a + organic);
         }
-        let total = self.dynamics.beta + self.weighted_sum(&buffers.pulls, &mut buffers.next);
+        let total = self.dynamics.beta + self.weighted_sum(simd, &buffers.pulls, &mut buffers.next);
         for (next, start) in buffers.next.iter_mut().zip(start) {
             *next = self.dynamics.beta.mul_add(*start, *next) / total;
         }
@@ -240,11 +247,11 @@ impl WithSimd for Iterate<'_> {
     type Output = (usize, f64, bool);
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) -> (usize, f64, bool) {
+    fn with_simd<S: Simd>(self, simd: S) -> (usize, f64, bool) {
         let Self { catalogue, start, mixture, profile, tolerance, share, steps, buffers } = self;
         let mut change = f64::INFINITY;
         for step in 1..=steps {
-            catalogue.map_in(start, mixture, profile, buffers);
+            catalogue.map_in(simd, start, mixture, profile, buffers);
             let mut largest = 1f64;
             change = 0.0;
             for (u, next) in profile.iter_mut().zip(&buffers.next) {
@@ -273,7 +280,7 @@ impl WithSimd for Map<'_> {
     type Output = Totals;
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) -> Totals {
-        self.catalogue.map_in(self.start, self.mixture, self.profile, self.buffers)
+    fn with_simd<S: Simd>(self, simd: S) -> Totals {
+        self.catalogue.map_in(simd, self.start, self.mixture, self.profile, self.buffers)
     }
 }

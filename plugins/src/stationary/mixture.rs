@@ -1,8 +1,10 @@
 //! Distributions over sets in the form that sums run over.
 
+use super::catalogue::vectors;
 use super::exp::{LANES, exp};
 use super::quadrature::{Rule, rule};
 use evenhand_core::Lottery;
+use pulp::{Simd, bytemuck};
 
 /// A product below which a factor counts as 0: what is divided by it later would have lost digits.
 const NOTHING: f64 = 1e-150;
@@ -82,7 +84,7 @@ impl Mixture {
     /// The mean of `1 / (s_E + 1)`, scores in units of c; `a[i]` becomes the mean of the same where item i is in the set, and 0
     /// elsewhere.
     #[inline(always)]
-    pub(super) fn shares(&self, scores: &[f64], a: &mut [f64]) -> f64 {
+    pub(super) fn shares<S: Simd>(&self, simd: S, scores: &[f64], a: &mut [f64]) -> f64 {
         a.fill(0.0);
         match self {
             Self::Sets(sets) => {
@@ -96,7 +98,7 @@ impl Mixture {
             }
             Self::Independent { items, chances } => {
                 let mut entering = Entering::new(items, chances, scores);
-                entering.shares(&rule(entering.sum), a)
+                entering.shares(simd, &rule(entering.sum), a)
             }
             Self::Uniform { items, size } => {
                 let own: Vec<f64> = items.iter().map(|&i| scores[i as usize]).collect();
@@ -114,7 +116,7 @@ pub(super) struct Entering {
     /// `e^(-t s_i)`.
     pub(super) decay: Vec<f64>,
     /// `1 - x_i + x_i e^(-t s_i)`.
-    factors: Vec<f64>,
+    pub(super) factors: Vec<f64>,
     /// Sum of the scores of all items that may enter.
     pub(super) sum: f64,
 }
@@ -139,27 +141,21 @@ impl Entering {
 
     /// Goes to time t: the product of the factors that count, and how many do not.
     #[inline(always)]
-    pub(super) fn at(&mut self, time: f64) -> (f64, usize) {
-        let (mut products, mut nothings) = ([1.0; LANES], 0);
-        let chunks = self.decay.as_chunks_mut::<LANES>().0.iter_mut().zip(self.factors.as_chunks_mut::<LANES>().0);
-        let given = self.scores.as_chunks::<LANES>().0.iter().zip(self.chances.as_chunks::<LANES>().0);
-        for ((decay, factors), (scores, chances)) in chunks.zip(given) {
-            let mut exponents = *scores;
-            for lane in 0..LANES {
-                exponents[lane] *= -time;
-            }
-            *decay = exp(exponents);
-            for lane in 0..LANES {
-                let factor = 1.0 - chances[lane] * (1.0 - decay[lane]);
-                factors[lane] = factor;
-                products[lane] *= factor;
-            }
+    pub(super) fn at<S: Simd>(&mut self, simd: S, time: f64) -> (f64, usize) {
+        for (decay, score) in self.decay.iter_mut().zip(&self.scores) {
+            *decay = -time * score;
         }
-        let product: f64 = products.iter().product();
+        exp(&mut self.decay);
+        let product = match LANES / S::F64_LANES {
+            1 => self.product::<S, 1>(simd),
+            2 => self.product::<S, 2>(simd),
+            4 => self.product::<S, 4>(simd),
+            _ => self.product::<S, 8>(simd),
+        };
         if product >= NOTHING {
             return (product, 0);
         }
-        let mut product = 1.0;
+        let (mut product, mut nothings) = (1.0, 0);
         for factor in &mut self.factors {
             if *factor < NOTHING {
                 (*factor, nothings) = (0.0, nothings + 1);
@@ -168,6 +164,23 @@ impl Entering {
             }
         }
         (product, nothings)
+    }
+
+    /// Computes the factors, and their product.
+    #[inline(always)]
+    fn product<S: Simd, const G: usize>(&mut self, simd: S) -> f64 {
+        let one = simd.splat_f64s(1.0);
+        let mut products = [one; G];
+        let factors = S::as_mut_simd_f64s(&mut self.factors).0.as_chunks_mut::<G>().0;
+        let given = vectors::<S, G>(&self.chances).iter().zip(vectors::<S, G>(&self.decay));
+        for (factor, (chance, decay)) in factors.iter_mut().zip(given) {
+            for g in 0..G {
+                factor[g] = simd.mul_add_f64s(chance[g], simd.sub_f64s(decay[g], one), one);
+                products[g] = simd.mul_f64s(products[g], factor[g]);
+            }
+        }
+        let lanes: &[f64] = bytemuck::cast_slice(&products);
+        lanes.iter().product()
     }
 
     /// The product of all factors but that of the item at `place`, given what [`Self::at`] returned.
@@ -180,19 +193,22 @@ impl Entering {
         }
     }
 
-    /// `x_i e^(-t s_i) / factor`: the probability that the item is in the set, tilted by `e^(-t s_E)`.
+    /// `x_i e^(-t s_i) / factor` of every item: the probability that it is in the set, tilted by `e^(-t s_E)`.
     #[inline(always)]
-    pub(super) fn tilted(&self, place: usize) -> f64 {
-        let factor = self.factors[place];
-        if factor > 0.0 { self.chances[place] * self.decay[place] / factor } else { 1.0 }
+    pub(super) fn tilted(&self, tilted: &mut [f64]) {
+        let given = self.chances.iter().zip(&self.decay).zip(&self.factors);
+        for (tilted, ((chance, decay), factor)) in tilted.iter_mut().zip(given) {
+            let share = chance * decay / factor;
+            *tilted = if *factor > 0.0 { share } else { 1.0 };
+        }
     }
 
     #[inline(always)]
-    fn shares(&mut self, rule: &Rule, a: &mut [f64]) -> f64 {
+    fn shares<S: Simd>(&mut self, simd: S, rule: &Rule, a: &mut [f64]) -> f64 {
         let mut kappa = 0.0;
         let mut sums = vec![0.0; self.chances.len()];
         for (time, weight) in rule.times.iter().zip(&rule.weights) {
-            let (product, nothings) = self.at(*time);
+            let (product, nothings) = self.at(simd, *time);
             if nothings > 0 {
                 // Items of chance 1 whose decay is gone: their own shares are as good as 0 here too.
                 continue;
@@ -218,17 +234,14 @@ fn uniform(rule: &Rule, items: &[u32], scores: &[f64], size: usize, a: &mut [f64
     // means[m * width + j]: over the sets of j of the first m items.
     let mut means = vec![0.0; (n + 1) * width];
     let (mut back, mut before) = (vec![0.0; width], vec![0.0; width]);
-    let mut decay = vec![0.0; n.next_multiple_of(LANES)];
+    let mut decay = vec![0.0; n];
     let mut sums = vec![0.0; n];
     let mut kappa = 0.0;
     for (time, weight) in rule.times.iter().zip(&rule.weights) {
-        for (decay, scores) in decay.as_chunks_mut::<LANES>().0.iter_mut().zip(scores.chunks(LANES)) {
-            let mut exponents = [0.0; LANES];
-            for (exponent, score) in exponents.iter_mut().zip(scores) {
-                *exponent = -time * score;
-            }
-            *decay = exp(exponents);
+        for (decay, score) in decay.iter_mut().zip(scores) {
+            *decay = -time * score;
         }
+        exp(&mut decay);
         means[0] = 1.0;
         for m in 1..=n {
             let (former, now) = means[(m - 1) * width..][..2 * width].split_at_mut(width);

@@ -170,12 +170,12 @@ impl WithSimd for Walk<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
+    fn with_simd<S: Simd>(self, simd: S) {
         let Self { catalogue, start, mixture, profile, sum, steps, buffers } = self;
         let beta = catalogue.dynamics.beta;
         for _ in 0..steps {
-            catalogue.map_in(start, mixture, profile, buffers);
-            let pull = catalogue.weighted_sum(&buffers.pulls, sum);
+            catalogue.map_in(simd, start, mixture, profile, buffers);
+            let pull = catalogue.weighted_sum(simd, &buffers.pulls, sum);
             let stays = 1.0 - beta - pull;
             for ((u, start), sum) in profile.iter_mut().zip(start).zip(&*sum) {
                 *u = beta * start + sum + stays * *u;
@@ -195,7 +195,7 @@ impl WithSimd for Scores<'_> {
     type Output = (f64, f64);
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) -> (f64, f64) {
-        self.catalogue.scores(self.profile, self.scores)
+    fn with_simd<S: Simd>(self, simd: S) -> (f64, f64) {
+        self.catalogue.scores(simd, self.profile, self.scores)
     }
 }
