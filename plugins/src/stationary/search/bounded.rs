@@ -15,6 +15,8 @@ use rand::RngExt;
 const ROUNDS: usize = 10;
 /// Single sets, and mixtures of two, that are climbed from.
 const BEST: usize = 3;
+/// Number of sets up to which their even mixture is climbed from.
+const MIXED: usize = 100;
 /// Where mixtures of two sets are looked at.
 const BETWEEN: [f64; 3] = [0.25, 0.5, 0.75];
 
@@ -39,9 +41,8 @@ impl Search<'_> {
         }
         if count <= self.effort.vertices {
             let all: Vec<Vec<u32>> = sizes.flat_map(|k| subsets(self.items, k)).collect();
-            let mut scored: Vec<(f64, usize)> = (0..).map(|n| (0.0, n)).take(all.len()).collect();
-            scored.iter_mut().for_each(|(value, n)| *value = self.of_set(&all[*n]));
-            let values: Vec<f64> = scored.iter().map(|s| s.0).collect();
+            let values: Vec<f64> = all.iter().map(|set| self.roughly(set)).collect();
+            let mut scored: Vec<(f64, usize)> = values.iter().copied().zip(0..).collect();
             best_first(&mut scored);
             scored.iter().take(BEST).for_each(|(_, n)| start(&[(&all[*n], 1.0)]));
             if count <= self.effort.pairs {
@@ -62,13 +63,20 @@ impl Search<'_> {
                     start(&[(&all[a], 1.0 - share), (&all[b], share)]);
                 }
             }
-            let even = 1.0 / all.len() as f64;
-            start(&all.iter().map(|set| (set.as_slice(), even)).collect::<Vec<_>>());
+            let even: Vec<(&[u32], f64)> = all.iter().map(|set| (set.as_slice(), 1.0 / all.len() as f64)).collect();
+            if count <= MIXED {
+                start(&even);
+            } else if let Some(steepest) = self.steepest_from(&even, size, rule) {
+                start(&[(&steepest, 1.0)]);
+            }
             for _ in 0..self.effort.starts {
-                let mut weights: Vec<f64> = all.iter().map(|_| rng.random()).collect();
-                let total: f64 = weights.iter().sum();
-                weights.iter_mut().for_each(|w| *w /= total.max(f64::MIN_POSITIVE));
-                start(&all.iter().map(Vec::as_slice).zip(weights).collect::<Vec<_>>());
+                // Given the profile, some best lottery has no more sets than these.
+                let some = rand::seq::index::sample(rng, all.len(), all.len().min(self.catalogue.dimension + 1));
+                let mut mixture: Vec<(&[u32], f64)> =
+                    some.iter().map(|n| (all[n].as_slice(), rng.random::<f64>().max(f64::MIN_POSITIVE))).collect();
+                let total: f64 = mixture.iter().map(|(_, weight)| weight).sum();
+                mixture.iter_mut().for_each(|(_, weight)| *weight /= total);
+                start(&mixture);
             }
         } else {
             for _ in 0..self.effort.starts {
@@ -78,7 +86,8 @@ impl Search<'_> {
                 start(&[(&set, 1.0)]);
             }
         }
-        let climb = |search: &mut Self, start| search.climb_from(start, size, rule);
+        let leaps = count > self.effort.vertices;
+        let climb = |search: &mut Self, start| search.climb_from(start, size, rule, leaps);
         let Top { place: sets, converged, .. } = self.highest(&starts, climb, |sets| Mixture::Sets(sets.clone()));
         let support: Vec<(Vec<u32>, f64)> = sets.support().map(|(set, weight)| (set.to_vec(), weight)).collect();
         let slope = self.reported(&Mixture::Sets(sets));
@@ -91,12 +100,22 @@ impl Search<'_> {
         Plan { lottery: Lottery::Sets { sets, weights }, certificate }
     }
 
-    /// Climbs from a mixture.
-    fn climb_from(&mut self, start: Sets, size: usize, rule: SizeRule) -> Top<Sets> {
+    /// The steepest set where a mixture leads to.
+    fn steepest_from(&mut self, mixture: &[(&[u32], f64)], size: usize, rule: SizeRule) -> Option<Vec<u32>> {
+        let mut sets = Sets::default();
+        mixture.iter().for_each(|(set, weight)| sets.push(set, *weight));
+        let mixture = Mixture::Sets(sets);
+        let seen = self.evaluate(&mixture);
+        Some(self.slope(&mixture, &seen.profile)?.steepest(self.items, size, rule))
+    }
+
+    /// Climbs from a mixture. With `leaps`, the steepest set for certain is tried in each step.
+    fn climb_from(&mut self, start: Sets, size: usize, rule: SizeRule, leaps: bool) -> Top<Sets> {
         let (steps, tolerance) = (self.effort.steps, self.effort.tolerance);
         let mut weights = start.weights.clone();
         let generates = weights.len() != 2;
-        let mut hill = Active { search: self, sets: start, size, rule, sorted: Vec::new(), generates };
+        let mut hill =
+            Active { search: self, sets: start, size, rule, sorted: Vec::new(), generates, leaps, steepest: 0 };
         if !generates {
             // Where the objective jumps, ascent among all sets ends at the jump, wherever it meets it; with two sets it meets
             // it at its highest point between them.
@@ -119,6 +138,9 @@ struct Active<'a, 'b> {
     sorted: Vec<f64>,
     /// Whether other sets than those it began with may join.
     generates: bool,
+    leaps: bool,
+    /// Place of the steepest set.
+    steepest: usize,
 }
 
 impl Active<'_, '_> {
@@ -151,12 +173,20 @@ impl Hill for Active<'_, '_> {
         }
         let steepest = slope.steepest(self.search.items, self.size, self.rule);
         let most = slope.of_set(&steepest);
-        if (0..self.sets.len()).all(|at| self.sets.set(at) != steepest) {
+        let known = (0..self.sets.len()).find(|&at| self.sets.set(at) == steepest);
+        self.steepest = known.unwrap_or_else(|| {
             self.sets.push(&steepest, 0.0);
             point.push(0.0);
             gradient.push(most);
-        }
+            self.sets.len() - 1
+        });
         Some((gradient, most - own))
+    }
+
+    fn leap(&mut self, point: &[f64]) -> Option<Vec<f64>> {
+        let mut corner = vec![0.0; point.len()];
+        corner[self.steepest] = 1.0;
+        (self.leaps && point[self.steepest] < 1.0).then_some(corner)
     }
 
     fn project(&mut self, point: &mut [f64]) {

@@ -15,6 +15,12 @@ pub(super) trait Hill {
     /// [`Climb::point`]. `None` where there is no gradient.
     fn gradient(&mut self, point: &mut Vec<f64>, seen: &Self::Seen) -> Option<(Vec<f64>, f64)>;
 
+    /// The point that promises most to first order, where it is to be tried; after [`Self::gradient`] at `point`.
+    fn leap(&mut self, point: &[f64]) -> Option<Vec<f64>> {
+        let _ = point;
+        None
+    }
+
     /// Moves to the nearest point that is allowed.
     fn project(&mut self, point: &mut [f64]);
 }
@@ -43,6 +49,13 @@ pub(super) fn climb<H: Hill>(hill: &mut H, point: Vec<f64>, steps: usize, tolera
         if gap <= tolerance * H::height(&at.seen).abs().max(1.0) {
             at.converged = true;
             break;
+        }
+        if let Some(corner) = hill.leap(&at.point) {
+            let seen = hill.look(&corner);
+            if H::height(&seen) > H::height(&at.seen) {
+                (at.point, at.seen) = (corner, seen);
+                continue;
+            }
         }
         let spread = gradient.iter().fold(0.0, |most: f64, g| most.max(g.abs()));
         let mut step = length.unwrap_or(1.0 / spread.max(1e-300)).min(1e6 / spread.max(1e-300));

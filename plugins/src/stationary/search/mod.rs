@@ -35,6 +35,9 @@ pub struct Effort {
     pub draws: Option<usize>,
 }
 
+/// Changes below which a profile is near enough to stationary to compare single sets.
+const ROUGH: f64 = 1e-6;
+
 /// A search for one user.
 pub struct Search<'a> {
     pub(super) catalogue: &'a Catalogue,
@@ -160,10 +163,10 @@ impl<'a> Search<'a> {
         self.slope(mixture, &seen.profile)
     }
 
-    /// The objective of one set for certain.
-    pub(super) fn of_set(&mut self, set: &[u32]) -> f64 {
+    /// The objective of one set for certain, near enough to tell which are worth a climb.
+    pub(super) fn roughly(&mut self, set: &[u32]) -> f64 {
         let mut sets = Sets::default();
         sets.push(set, 1.0);
-        self.evaluate(&Mixture::Sets(sets)).objective
+        self.evaluate_to(&Mixture::Sets(sets), ROUGH).objective
     }
 }
