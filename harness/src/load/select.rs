@@ -45,7 +45,8 @@ pub struct SelectItems {
     /// A grouping of the items, from the files or declared.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub groups: Option<String>,
-    /// Labels of its groups: members of any of them are kept.
+    /// Labels of its groups: members of any of them are kept. Labels are matched as a whole; the code of Chee et al. 2024 looks
+    /// for the name of a genre anywhere in the text of all genres, which comes to the same for the genres of MovieLens.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub any: Vec<String>,
     /// The parental guide of the Internet Movie Database, see [`HarmLabels::Guide`](super::HarmLabels::Guide): the films

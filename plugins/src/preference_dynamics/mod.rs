@@ -15,7 +15,7 @@
 //!
 //! Where a user is shown several slates in a period, the last one counts for the profile; who is shown nothing consumes of
 //! one's own accord. Every random number has its own address, that of choices (period, user): agents meet the same users
-//! with the same noise. Profiles depend on what was shown before, so that regrets of agents are about different users.
+//! with the same noise. Profiles depend on what was shown before: what an agent makes of its users shows in its later regrets.
 //!
 //! The world emits a data set too: what each user consumes in `history` turns with nothing shown, the profile staying u0. An
 //! item that was consumed is a row of value 1, once however often. The grouping `harm` has the items that are `harmful` and
