@@ -187,12 +187,6 @@ Examples:
   evenhand off-policy results/actions.csv others.toml
   evenhand off-policy results/actions.csv others.toml --train 0.7 --clip 100";
 
-const DATA_EXAMPLES: &str = "\
-Examples:
-  evenhand data describe ml-1m
-  evenhand data describe ml-1m --set data.select.top_items=100
-  evenhand data describe ratings.csv --json";
-
 #[derive(Debug, Subcommand)]
 pub(crate) enum Data {
     /// Show what a data set holds: users, items, values, groups
@@ -211,3 +205,9 @@ pub(crate) struct DataDescribe {
     #[arg(long)]
     pub(crate) json: bool,
 }
+
+const DATA_EXAMPLES: &str = "\
+Examples:
+  evenhand data describe ml-1m
+  evenhand data describe ml-1m --set data.select.top_items=100
+  evenhand data describe ratings.csv --json";
