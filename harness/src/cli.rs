@@ -190,7 +190,7 @@ Examples:
 #[derive(Debug, Subcommand)]
 pub(crate) enum Data {
     /// Show what a data set holds: users, items, values, groups
-    #[command(after_help = "Examples:\n  evenhand data describe ml-1m\n  evenhand data describe ratings.csv --json")]
+    #[command(after_help = DATA_EXAMPLES)]
     Describe(DataDescribe),
 }
 
@@ -198,7 +198,16 @@ pub(crate) enum Data {
 pub(crate) struct DataDescribe {
     /// A file or folder in any known format
     pub(crate) path: PathBuf,
+    /// Read it otherwise, as by the `[data]` table of an experiment; may be repeated
+    #[arg(long, value_name = "data.KEY=VALUE")]
+    pub(crate) set: Vec<String>,
     /// Print JSON instead of text
     #[arg(long)]
     pub(crate) json: bool,
 }
+
+const DATA_EXAMPLES: &str = "\
+Examples:
+  evenhand data describe ml-1m
+  evenhand data describe ml-1m --set data.select.top_items=100
+  evenhand data describe ratings.csv --json";

@@ -76,6 +76,16 @@ fn own_data_is_compared_and_described() {
     assert_eq!(said.json()["data"]["items"], 41);
     let said = run(dir.path(), &["data", "describe", "mine.csv"]).ends(0);
     assert!(said.out.contains("30") && said.out.contains("like"), "{}", said.out);
+    let part = ["data", "describe", "mine.csv", "--set", "data.select.top_items=3", "--set", "data.select.top_users=2"];
+    let said = run(dir.path(), &part).ends(0);
+    assert!(said.out.contains("selected: items with the most rows: 3 of 41\n"), "{}", said.out);
+    let wrong = |set| run(dir.path(), &["data", "describe", "mine.csv", "--set", set]).ends(2).err;
+    let said = wrong("data.select.top_item=3");
+    assert!(
+        said.contains("--set data.select.top_item=3: unknown key `top_item` (did you mean `top_items`?)"),
+        "{said}"
+    );
+    assert!(wrong("select.top_items=3").contains("expected data.KEY=VALUE"));
 }
 
 #[test]

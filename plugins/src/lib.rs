@@ -31,6 +31,7 @@ pub mod mf;
 pub mod pairwise;
 pub mod popularity;
 pub mod precision;
+pub mod preference_dynamics;
 pub mod random;
 pub mod softmax;
 pub mod squash;

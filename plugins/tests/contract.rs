@@ -46,7 +46,7 @@ fn small(plugin: &str) -> Json {
 
 #[test]
 fn simulators() {
-    all::<dyn Simulator>(&["biased-ratings", "user-item"], simulator);
+    all::<dyn Simulator>(&["biased-ratings", "preference-dynamics", "user-item"], simulator);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Seeded outcomes of the plugins, pinned: stored results depend on them. A number that changes here breaks every
 //! recorded figure of its plugin, so that belongs in the notes of the release, with the reason.
 
-use evenhand_core::{Interactions, Recommender, Registry, Rows, Run, Simulator, Training};
+use evenhand_core::{Interactions, Recommender, Registry, Rows, Run, Simulator, Slates, Training};
 use evenhand_plugins as _;
 use nalgebra::DMatrix;
 use serde_json::{Value as Json, json};
@@ -91,4 +91,27 @@ fn biased_ratings() {
         (4, 3, -1),
     ];
     assert_eq!(rows(data.test.as_ref().unwrap()), test);
+}
+
+/// What was consumed before, and three periods of the same slate.
+#[test]
+fn preference_dynamics() {
+    let params = json!({ "users": 4, "items": 5, "dimension": 2, "c": 1.0, "history": 3 });
+    let recipe = Registry::<dyn Simulator>::linked().unwrap().build("preference-dynamics", &params).unwrap();
+    let mut world = recipe.open(&Run::new(42)).unwrap();
+    let data = world.dataset().unwrap();
+    let rows: Vec<_> = data.ratings.iter().map(|(user, item, _)| (user, item)).collect();
+    assert_eq!(rows, [(0, 3), (0, 4), (1, 1), (1, 2), (2, 0), (2, 1), (2, 2), (3, 0), (3, 1), (3, 4)]);
+    assert_eq!(data.item_groups[0].members(0), [1, 2]);
+    let (mut clicks, mut expected) = (Vec::new(), Vec::new());
+    for period in 0..3 {
+        let users = world.requests(period).unwrap().users;
+        let slates = Slates { size: 2, items: [3, 1].repeat(4), scores: vec![0.0; 8] };
+        let audit = world.answer(&users, &slates).unwrap();
+        world.feedback().unwrap();
+        clicks.push(audit.observed.iter().map(|value| *value as u8).collect::<Vec<_>>());
+        expected.push((audit.expected[0] * 1e9).round() / 1e9);
+    }
+    assert_eq!(clicks, [[1, 0, 0, 1, 0, 1, 0, 0], [0, 1, 1, 0, 0, 1, 0, 0], [0, 1, 0, 1, 0, 0, 0, 0]]);
+    assert_eq!(expected, [0.579828987, 0.585915297, 0.457348099]);
 }

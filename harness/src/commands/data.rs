@@ -2,12 +2,13 @@
 
 use super::{print, print_json};
 use crate::cli;
+use crate::experiment::load_options;
 use crate::failure::{End, Failure};
-use crate::load::{self, Options};
+use crate::load;
 use crate::progress::printable_lines;
 
 pub(super) fn run(args: &cli::DataDescribe) -> Result<End, Failure> {
-    let (data, notes) = load::load_with_notes(&args.path, &Options::default()).map_err(Failure::of_data)?;
+    let (data, notes) = load::load_with_notes(&args.path, &load_options(&args.set)?).map_err(Failure::of_data)?;
     let description = load::describe(&data);
     if args.json {
         print_json(&serde_json::json!({ "data": description, "notes": notes }))?;

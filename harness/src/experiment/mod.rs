@@ -66,6 +66,7 @@ mod choose;
 mod document;
 mod grid;
 mod interactive;
+mod loading;
 mod offline;
 mod plugin;
 mod reader;
@@ -77,6 +78,7 @@ pub use attack::Attacks;
 pub(crate) use attack::direction_name;
 pub use choose::{By, Choose, Within};
 pub use interactive::{Agent, Cold, Interactive, Learning, Options};
+pub(crate) use loading::load_options;
 pub use offline::{Eval, Offline, Relevant, Setting, Source};
 pub use seeds::parse_seeds;
 

@@ -206,6 +206,8 @@ fn absolute(source: &Source) -> Vec<(String, String)> {
     };
     let mut paths = vec![("data.path".to_string(), path.clone())];
     paths.extend(options.test.as_deref().map(|test| ("data.test".into(), load::beside(path, test))));
+    let selected = options.select.files().into_iter();
+    paths.extend(selected.map(|(key, file)| (format!("data.select.{key}"), load::beside(path, file))));
     paths.extend(of_groups("user_groups", &options.user_groups));
     paths.extend(of_groups("item_groups", &options.item_groups));
     let text = |path: PathBuf| std::path::absolute(&path).unwrap_or(path).into_os_string().into_string().ok();

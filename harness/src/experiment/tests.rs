@@ -371,7 +371,7 @@ fn data_and_seeds_of_the_command_line_win() {
 }
 
 #[test]
-fn test_rows_stand_beside_the_ratings_wherever_the_effective_experiment_lies() {
+fn files_stand_beside_the_ratings_wherever_the_effective_experiment_lies() {
     let run = "[[run]]\nrecommender = 'test-probe'\n";
     let e = parse(&format!("[data]\npath = 'd/x.csv'\ntest = 'y.csv'\n{run}"), &[]).unwrap();
     let again = Experiment::parse("e", &e.effective, Path::new("/elsewhere"), &Overrides::default()).unwrap();
@@ -380,6 +380,16 @@ fn test_rows_stand_beside_the_ratings_wherever_the_effective_experiment_lies() {
         (path.as_path(), options.test.as_deref()),
         (Path::new("/folder/d/x.csv"), Some(Path::new("/folder/d/y.csv")))
     );
+    let select = "select = { items = { guide = 'g.csv', links = '../l.csv' }, top_users = 9 }\n";
+    let e = parse(&format!("[data]\npath = 'd/x.csv'\n{select}{run}"), &[]).unwrap();
+    let again = Experiment::parse("e", &e.effective, Path::new("/elsewhere"), &Overrides::default()).unwrap();
+    let Source::Path { options, .. } = again.offline.unwrap().data else { panic!("a path") };
+    let files = [("items.guide", Path::new("/folder/d/g.csv")), ("items.links", Path::new("/folder/d/../l.csv"))];
+    assert_eq!((options.select.files(), options.select.top_users), (files.to_vec(), Some(9)));
+    let wrong = error(&format!("[data]\npath = 'x'\nselect = {{ top_user = 9 }}\n{run}"), &[]);
+    assert!(wrong.contains("unknown key `top_user` (did you mean `top_users`?)"), "{wrong}");
+    let wrong = error(&format!("[data]\npath = 'x'\nselect.top_items = 0\n{run}"), &[]);
+    assert!(wrong.contains("parameter `select.top_items` = 0, expected at least 1"), "{wrong}");
 }
 
 #[test]

@@ -24,6 +24,8 @@
 //!   [`Options::user_groups`] and [`Options::item_groups`]: made by a rule from a column, or read from a file. MovieLens
 //!   items have `genre-stereotype`: by their first genre, War, Crime, Film-Noir or Sci-Fi are M, Children's, Fantasy,
 //!   Musical or Romance F (Cho, Choi & Suh 2022, as in their code).
+//! * **Selected** is all of it, or the part that [`Options::select`] asks for. What is kept of what stands in
+//!   [`Notes::selected`]; the other counts there are of the whole.
 //! * **Protected** is one grouping of each side: see [`Options::protect`].
 //! * **Times** that are all zero are no times.
 //! * **Scale**: declared in the options, or the format's stars, or [inferred](infer) from the values.
@@ -33,14 +35,19 @@
 mod describe;
 mod detect;
 mod grouping;
+mod guide;
+mod harm;
 mod ids;
 mod layout;
+mod membership;
 mod number;
 mod options;
 mod protect;
 mod regroup;
 mod rows;
 mod scale;
+mod select;
+mod sheet;
 mod side;
 mod source;
 mod tables;
@@ -49,9 +56,11 @@ mod tests;
 
 pub use describe::{Bin, Description, GroupSizes, Spread, describe};
 pub use grouping::{Grouping, ListRule};
+pub use harm::{HarmLabels, labels as harm_labels};
 pub use options::{Column, Columns, Format, Options, Separator};
 pub use protect::{Protect, doubts};
 pub use scale::infer;
+pub use select::{Select, SelectItems};
 
 use detect::Files;
 pub(crate) use detect::beside_data as beside;
@@ -82,6 +91,8 @@ pub struct Notes {
     pub left_out: Vec<String>,
     /// How the groupings were made that are no columns of the side tables.
     pub made: Vec<String>,
+    /// Which part of the data was kept, where not all of it was.
+    pub selected: Vec<String>,
     /// What was guessed and may be wrong; a comparison repeats it among its warnings.
     pub remarks: Vec<String>,
 }
@@ -102,6 +113,7 @@ impl fmt::Display for Notes {
             write!(f, ", too many values for groups: {}", self.left_out.join(", "))?;
         }
         self.made.iter().try_for_each(|made| write!(f, "\ngroups: {made}"))?;
+        self.selected.iter().try_for_each(|part| write!(f, "\nselected: {part}"))?;
         self.remarks.iter().try_for_each(|remark| write!(f, "\nnote: {remark}"))
     }
 }
@@ -184,10 +196,11 @@ pub fn load_with_notes(path: &Path, options: &Options) -> Result<(Dataset, Notes
         unknown: users.unknown + items.unknown,
         left_out: users.left_out.into_iter().chain(items.left_out).collect(),
         made,
+        selected: Vec::new(),
         remarks,
         files: [Some(files.ratings), files.test, files.users, files.items].into_iter().flatten().collect(),
     };
-    let mut dataset = Dataset {
+    let dataset = Dataset {
         name: files.name,
         ratings,
         test: parts.next(),
@@ -201,6 +214,8 @@ pub fn load_with_notes(path: &Path, options: &Options) -> Result<(Dataset, Notes
         scale,
     };
     dataset.check()?;
+    let (mut dataset, selected) = options.select.apply(dataset, path)?;
+    notes.selected = selected;
     options.protect.apply(&mut dataset)?;
     notes.remarks.extend(doubts(&dataset));
     Ok((dataset, notes))

@@ -2,6 +2,7 @@
 
 use super::grouping::{self, Grouping};
 use super::protect::Protect;
+use super::select::{self, Select};
 use evenhand_core::{Duplicates, Error, Result, Scale};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -15,6 +16,7 @@ use std::path::PathBuf;
 /// columns = { user = "reader", item = "isbn", rating = 3 }
 /// scale = { low = 0.0, high = 10.0, like_above = 5.0 }
 /// duplicates = "last"
+/// select = { items = { groups = "shelf", any = ["top"] }, top_users = 1000 }
 /// protect = { users = "gender", items = "shelf" }
 /// item_groups = { shelf = { file = "shelves.csv" } }
 /// ```
@@ -45,6 +47,9 @@ pub struct Options {
     /// A file of test rows in the same format; a relative path begins in the folder of the ratings.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub test: Option<PathBuf>,
+    /// Which part of the data is kept; by default all of it.
+    #[serde(skip_serializing_if = "Select::is_open", deserialize_with = "select::read")]
+    pub select: Select,
     /// Groupings of the users, by name, besides those that the files bring along; one of the same name is replaced.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "grouping::of_users")]
     pub user_groups: BTreeMap<String, Grouping>,
@@ -69,6 +74,7 @@ impl Default for Options {
             scale: None,
             duplicates: Duplicates::Last,
             test: None,
+            select: Select::default(),
             user_groups: BTreeMap::new(),
             item_groups: BTreeMap::new(),
             protect: Protect::default(),
@@ -96,6 +102,7 @@ impl Options {
                 return outside(&format!("columns.{role}"), "0".into(), "a position from 1, or a name");
             }
         }
+        self.select.check()?;
         grouping::check("user_groups", &self.user_groups)?;
         grouping::check("item_groups", &self.item_groups)
     }

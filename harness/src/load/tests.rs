@@ -450,3 +450,35 @@ fn a_zero_is_a_value() {
     let error = load(dir.path(), &Options::default()).unwrap_err().to_string();
     assert!(error.ends_with("ratings.dat:2: rating `0`, expected a number from 1 to 5"), "{error}");
 }
+
+#[test]
+fn a_part_of_the_data_is_kept() {
+    let dir = films("");
+    fs::write(dir.path().join("shelves.csv"), "1,top\n2,top\n6,low\n").unwrap();
+    fs::write(dir.path().join("guide.csv"), GUIDE).unwrap();
+    fs::write(dir.path().join("links.csv"), "movieId,imdbId\n1,01\n3,03\n6,06\n").unwrap();
+    let rule = |rule: &str| format!("select = {{ {rule} }}\nitem_groups.shelf.file = 'shelves.csv'");
+    let text = rule("items = { groups = 'genre', any = ['War', 'Drama'] }, top_items = 3, top_users = 2");
+    let (data, notes) = load_with_notes(dir.path(), &options(&text)).unwrap();
+    assert_eq!((data.user_ids.names().concat(), data.item_ids.names().concat()), ("12".into(), "123".into()));
+    assert_eq!((data.ratings.len(), data.item_titles.concat()), (6, "ABC".into()));
+    assert_eq!(
+        members(&data.item_groups[0]),
+        [("Crime", [2].as_slice()), ("Drama", &[2]), ("Romance", &[0, 1]), ("War", &[0, 1])]
+    );
+    assert_eq!(data.protected().items.unwrap().name(), "shelf");
+    let expected = "\nselected: items by genre in War or Drama: 4 of 6\nselected: items with the most rows: 3 of 4\n\
+        selected: users with rows on these: 4 of 4\nselected: users with the most rows: 2 of 4\nselected: rows: 6 of 24\n\
+        selected: left without members: users by age: 35-44\n";
+    assert!(notes.to_string().contains(expected), "{notes}");
+    // By a declared grouping and by the guide.
+    let shelf = rule("items = { groups = 'shelf', any = ['top', 'low'], guide = 'guide.csv', links = 'links.csv' }");
+    assert_eq!(load(dir.path(), &options(&shelf)).unwrap().item_ids.names().concat(), "16");
+    let digest = |text: &str| crate::cell::digest(&load(dir.path(), &options(text)).unwrap());
+    assert!(digest(&text) != digest(&shelf) && digest(&shelf) != digest(&rule("")));
+    let gone = load(dir.path(), &options(&format!("{shelf}\nprotect.items = 'genres'"))).unwrap_err().to_string();
+    assert!(gone.contains("= `genres`, expected a grouping of the items (did you mean `genre`?)"), "{gone}");
+}
+
+const GUIDE: &str = "tconst,sex_code,violence_code,profanity_code,drug_code,intense_code\n\
+    tt0000001,1,1,1,1,1\ntt0000003,1,1,1,1,4\ntt0000006,,,,,\n";

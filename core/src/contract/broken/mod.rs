@@ -2,6 +2,7 @@
 
 mod learners;
 mod losses;
+mod plans;
 mod policies;
 mod recipes;
 mod recommenders;

@@ -81,13 +81,27 @@ impl Policy for Uniform {
     }
 }
 
-struct Draws<'a> {
+pub(super) struct Draws<'a> {
     flaw: Flaw,
     world: World<'a>,
 }
 
-impl Draws<'_> {
-    fn left(&self, user: u32) -> Vec<u32> {
+impl<'a> Draws<'a> {
+    /// Without a flaw.
+    pub(super) fn sound(world: World<'a>) -> Self {
+        Self { flaw: Flaw::None, world }
+    }
+
+    pub(super) fn items(&self) -> u32 {
+        self.world.model.items() as u32
+    }
+
+    pub(super) fn check(&self, users: &[u32], size: usize) -> Result<()> {
+        self.world.check(users, size)
+    }
+
+    /// The items that `user` may be shown.
+    pub(super) fn left(&self, user: u32) -> Vec<u32> {
         let seen: Vec<u32> = self.world.seen_by(user).collect();
         let sees = self.flaw == Flaw::Seen;
         (0..self.world.model.items() as u32).filter(|i| sees || !seen.contains(i)).collect()
