@@ -51,9 +51,8 @@ impl Instance {
     }
 
     fn search<'a>(&'a self, user: usize) -> Search<'a> {
-        let Gradient { starts, vertices, pairs, steps, tolerance, draws } = Gradient::default();
-        let effort = Effort { starts, vertices, pairs, steps, tolerance, draws };
-        Search::new(&self.catalogue, &self.starts[user], &self.items, PRICE, effort).expect("a sound instance")
+        Search::new(&self.catalogue, &self.starts[user], &self.items, PRICE, Effort::default())
+            .expect("a sound instance")
     }
 
     /// Plans and their worth for one user, by fresh policies.

@@ -14,8 +14,11 @@ use evenhand_core::{Acting, Cardinality, Params, Plan, Policy, Result, Run, Stre
 plugin! {
     /// The lottery that users who change with it are best off with, found by gradients.
     pub struct Gradient: Policy = "gradient", from "Chee et al., KDD 2024" {
-        /// Random starts, besides those that are always tried.
+        /// Random starts, besides those that are always tried, where sets are few enough to be listed or items enter
+        /// independently.
         starts: usize = 3;
+        /// Sets around random items that are climbed from where there are more sets than `vertices`.
+        anchors: usize = 20;
         /// Number of sets up to which every single set is evaluated.
         vertices: usize = 2000;
         /// Number of sets up to which mixtures of two are evaluated too.
@@ -33,8 +36,8 @@ impl Policy for Gradient {
     fn prepare<'a>(&self, world: World<'a>, run: &Run) -> Result<Box<dyn Acting + 'a>> {
         self.check()?;
         run.check()?;
-        let Self { starts, vertices, pairs, steps, tolerance, draws } = *self;
-        let effort = Effort { starts, vertices, pairs, steps, tolerance, draws };
+        let Self { starts, anchors, vertices, pairs, steps, tolerance, draws } = *self;
+        let effort = Effort { starts, anchors, vertices, pairs, steps, tolerance, draws };
         let streams = run.streams.child("gradient/starts");
         Ok(Box::new(Planned::new(world, Climbs { users: Users::of(world)?, effort, streams })))
     }

@@ -25,6 +25,7 @@ pub mod bpr;
 pub mod epsilon_greedy;
 pub mod equal_experience;
 pub mod gradient;
+pub mod gradient_slsqp;
 pub mod greedy;
 pub mod item_group;
 pub mod mf;

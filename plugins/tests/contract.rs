@@ -68,7 +68,18 @@ fn fairness_losses() {
 #[test]
 fn policies() {
     all::<dyn Policy>(
-        &["alternating", "epsilon-greedy", "gradient", "greedy", "softmax", "thompson", "top-k", "ucb", "uniform"],
+        &[
+            "alternating",
+            "epsilon-greedy",
+            "gradient",
+            "gradient-slsqp",
+            "greedy",
+            "softmax",
+            "thompson",
+            "top-k",
+            "ucb",
+            "uniform",
+        ],
         policy,
     );
 }

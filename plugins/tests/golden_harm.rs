@@ -7,7 +7,7 @@ mod golden;
 mod sampling;
 
 use evenhand_core::{Dynamics, Lottery};
-use evenhand_plugins::stationary::{Catalogue, Effort, REPORTED, Value};
+use evenhand_plugins::stationary::{Catalogue, REPORTED, Value};
 use golden::{File, System, Tolerance};
 use nalgebra::DMatrix;
 use serde::Deserialize;
@@ -27,9 +27,6 @@ fn every_file_agrees() {
 const EXACT: Tolerance = Tolerance::new(1e-12, 1e-12);
 /// Stationary profiles and what is computed at them.
 const STATIONARY: Tolerance = Tolerance::new(1e-10, 1e-10);
-
-/// The effort of the policy `gradient` by default.
-const EFFORT: Effort = Effort { starts: 3, vertices: 2000, pairs: 40, steps: 500, tolerance: 1e-8, draws: None };
 
 /// What all cases have.
 #[derive(Deserialize)]

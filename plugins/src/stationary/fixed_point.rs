@@ -11,7 +11,7 @@ const STEPS: [usize; 2] = [1000, 5000];
 /// Steps of the damped iteration.
 const DAMPED: usize = 2000;
 /// Steps of Newton's method.
-const NEWTON: usize = 50;
+const NEWTON: usize = 20;
 /// How far Newton's method may lead from where an iteration was: farther, and it would be another stationary point.
 const NEAR: f64 = 0.05;
 
@@ -107,20 +107,12 @@ impl Catalogue {
     }
 
     pub(super) fn find(&self, start: &[f64], mixture: &Mixture, tolerance: f64, buffers: &mut Buffers) -> Stationary {
-        let mut plain = self.iterate(start, start, mixture, (tolerance, 1.0, STEPS[0]), buffers);
-        if plain.converged {
-            return plain;
+        let soon = self.find_soon(start, mixture, tolerance, buffers);
+        if soon.converged {
+            return soon;
         }
-        // Where two stationary points are about to meet, the iteration is as slow as it likes.
-        let newton = self.newton(start, mixture, tolerance, &plain.profile, buffers);
-        plain.iterations += newton.iterations;
-        let largest = plain.profile.iter().fold(1f64, |most, u| most.max(u.abs()));
-        let far = newton.profile.iter().zip(&plain.profile).any(|(a, b)| (a - b).abs() > NEAR * largest);
-        if newton.converged && !far {
-            return Stationary { iterations: plain.iterations, ..newton };
-        }
-        let on = self.iterate(start, &plain.profile, mixture, (tolerance, 1.0, STEPS[1]), buffers);
-        let done = plain.iterations + on.iterations;
+        let on = self.iterate(start, &soon.profile, mixture, (tolerance, 1.0, STEPS[1]), buffers);
+        let done = soon.iterations + on.iterations;
         if on.converged {
             return Stationary { iterations: done, ..on };
         }
@@ -131,6 +123,27 @@ impl Catalogue {
         }
         let newton = self.newton(start, mixture, tolerance, &damped.profile, buffers);
         Stationary { iterations: done + newton.iterations, ..newton }
+    }
+
+    /// The same with less patience: profiles that take long are not found.
+    pub(super) fn find_soon(
+        &self,
+        start: &[f64],
+        mixture: &Mixture,
+        tolerance: f64,
+        buffers: &mut Buffers,
+    ) -> Stationary {
+        let plain = self.iterate(start, start, mixture, (tolerance, 1.0, STEPS[0]), buffers);
+        if plain.converged {
+            return plain;
+        }
+        // Where two stationary points are about to meet, the iteration is as slow as it likes.
+        let newton = self.newton(start, mixture, tolerance, &plain.profile, buffers);
+        let iterations = plain.iterations + newton.iterations;
+        let largest = plain.profile.iter().fold(1f64, |most, u| most.max(u.abs()));
+        let far = newton.profile.iter().zip(&plain.profile).any(|(a, b)| (a - b).abs() > NEAR * largest);
+        let found = if newton.converged && !far { newton } else { plain };
+        Stationary { iterations, ..found }
     }
 
     /// `u <- u + share (F(u) - u)`.

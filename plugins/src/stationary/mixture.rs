@@ -3,11 +3,16 @@
 use super::catalogue::vectors;
 use super::exp::{LANES, exp};
 use super::quadrature::{Rule, rule};
+use super::sets::{choose, subsets};
+use super::uniform::uniform;
 use evenhand_core::Lottery;
 use pulp::{Simd, bytemuck};
 
 /// A product below which a factor counts as 0: what is divided by it later would have lost digits.
 const NOTHING: f64 = 1e-150;
+
+/// Number of sets of the same weight up to which they are listed.
+const LISTED: usize = 2000;
 
 /// A distribution over sets.
 #[derive(Clone, Debug)]
@@ -16,7 +21,7 @@ pub(super) enum Mixture {
     Sets(Sets),
     /// Items that enter independently.
     Independent { items: Vec<u32>, chances: Vec<f64> },
-    /// All sets of that size, at least 2.
+    /// All sets of that size, too many to be listed.
     Uniform { items: Vec<u32>, size: usize },
 }
 
@@ -66,12 +71,10 @@ impl Mixture {
                 sets.iter().zip(weights).for_each(|(set, weight)| flat.push(set, *weight));
                 Self::Sets(flat)
             }
-            // Sets of one item have a closed form.
-            Lottery::Uniform { items, size: 0 | 1 } if !items.is_empty() => {
-                let mut flat = Sets::default();
-                let size = if matches!(lottery, Lottery::Uniform { size: 0, .. }) { 0 } else { 1 };
-                let weight = 1.0 / items.len() as f64;
-                items.iter().for_each(|item| flat.push(&[*item][..size], weight));
+            Lottery::Uniform { items, size } if choose(items.len(), *size) <= LISTED => {
+                let (all, mut flat) = (subsets(items, *size), Sets::default());
+                let weight = 1.0 / all.len() as f64;
+                all.iter().for_each(|set| flat.push(set, weight));
                 Self::Sets(flat)
             }
             Lottery::Uniform { items, size } => Self::Uniform { items: items.clone(), size: *size },
@@ -102,7 +105,11 @@ impl Mixture {
             }
             Self::Uniform { items, size } => {
                 let own: Vec<f64> = items.iter().map(|&i| scores[i as usize]).collect();
-                uniform(&rule(own.iter().sum()), items, &own, *size, a)
+                let mut sorted = own.clone();
+                sorted.select_nth_unstable_by(*size, |a, b| b.total_cmp(a));
+                uniform(simd, &rule(sorted[..*size].iter().sum()), &own, *size, |place, share| {
+                    a[items[place] as usize] = share
+                })
             }
         }
     }
@@ -224,51 +231,4 @@ impl Entering {
         }
         kappa
     }
-}
-
-/// All sets of `size` of the items, forwards for the mean, backwards for its derivatives: `e^(-t s_E)` where item i is in
-/// the set is the derivative of the mean by the logarithm of its factor.
-#[inline(always)]
-fn uniform(rule: &Rule, items: &[u32], scores: &[f64], size: usize, a: &mut [f64]) -> f64 {
-    let (n, width) = (items.len(), size + 1);
-    // means[m * width + j]: over the sets of j of the first m items.
-    let mut means = vec![0.0; (n + 1) * width];
-    let (mut back, mut before) = (vec![0.0; width], vec![0.0; width]);
-    let mut decay = vec![0.0; n];
-    let mut sums = vec![0.0; n];
-    let mut kappa = 0.0;
-    for (time, weight) in rule.times.iter().zip(&rule.weights) {
-        for (decay, score) in decay.iter_mut().zip(scores) {
-            *decay = -time * score;
-        }
-        exp(&mut decay);
-        means[0] = 1.0;
-        for m in 1..=n {
-            let (former, now) = means[(m - 1) * width..][..2 * width].split_at_mut(width);
-            now[0] = 1.0;
-            for j in 1..=size.min(m) {
-                let share = j as f64 / m as f64;
-                now[j] = (1.0 - share) * former[j] + share * decay[m - 1] * former[j - 1];
-            }
-        }
-        kappa += weight * means[n * width + size];
-        back.fill(0.0);
-        back[size] = *weight;
-        for m in (1..=n).rev() {
-            let former = &means[(m - 1) * width..][..width];
-            before.fill(0.0);
-            before[0] = back[0];
-            let mut own = 0.0;
-            for j in 1..=size.min(m) {
-                let share = j as f64 / m as f64;
-                before[j] += (1.0 - share) * back[j];
-                before[j - 1] += share * decay[m - 1] * back[j];
-                own += share * former[j - 1] * back[j];
-            }
-            sums[m - 1] += own * decay[m - 1];
-            std::mem::swap(&mut back, &mut before);
-        }
-    }
-    items.iter().zip(&sums).for_each(|(item, sum)| a[*item as usize] = *sum);
-    kappa
 }

@@ -25,13 +25,15 @@ mod mixture;
 mod quadrature;
 mod search;
 mod sensitivity;
+mod sets;
+mod uniform;
 mod users;
 mod value;
 
 pub use catalogue::Catalogue;
 pub use derivative::{Figure, Slope};
 pub use fixed_point::{FoundBy, REPORTED, SEARCHED, Stationary};
-pub use search::{Effort, Search, drawn_sets};
+pub use search::{Effort, Protocol, Search, drawn_sets};
 pub use sensitivity::Sensitivity;
 pub use users::Users;
 pub use value::{Consumed, Outlook, Value};

@@ -21,7 +21,7 @@ pub(super) struct Rule {
 }
 
 /// Nodes, power p and the largest sum of scores, of rules by Gauss and Legendre.
-const GAUSS: [(usize, i32, f64); 2] = [(32, 6, 20.0), (64, 4, 100.0)];
+const GAUSS: [(usize, i32, f64); 3] = [(32, 6, 20.0), (64, 4, 100.0), (96, 4, 300.0)];
 /// Step of the trapezoidal rule in ln t.
 const STEP: f64 = 0.25;
 /// What both ends of the trapezoidal rule may leave out.
@@ -98,7 +98,7 @@ mod tests {
                 exact * exact
             );
         };
-        for most in [20.0, 100.0, 1e4, 1e12, 1e100] {
+        for most in [20.0, 100.0, 300.0, 1e4, 1e12, 1e100] {
             for step in 0..=400 {
                 let r = most * f64::from(step) / 400.0;
                 [r, most * (-f64::from(step) / 8.0).exp()].into_iter().for_each(|r| near(&rule(most), r));

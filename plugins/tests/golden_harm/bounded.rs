@@ -1,10 +1,10 @@
 //! Sets of exactly k items.
 
-use super::{EFFORT, EXACT, STATIONARY, World, near, text};
+use super::{EXACT, STATIONARY, World, near, text};
 use crate::golden::{File, Tolerance};
 use evenhand_core::{Cardinality, Lottery, SizeRule, Streams};
 use evenhand_plugins::alternating::trace;
-use evenhand_plugins::stationary::{Catalogue, Figure, Search};
+use evenhand_plugins::stationary::{Catalogue, Effort, Figure, Search};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -199,7 +199,8 @@ impl Case {
         }
         for rule in [SizeRule::Exactly, SizeRule::AtMost] {
             let items = world.harmless();
-            let mut search = Search::new(catalogue, &world.u0, &items, world.params.lambda, EFFORT).map_err(text)?;
+            let mut search =
+                Search::new(catalogue, &world.u0, &items, world.params.lambda, Effort::default()).map_err(text)?;
             let plan = search.best(Cardinality { size: self.k, rule }, &mut Streams::new(1).rng(0));
             let outlook = catalogue.outlook(&world.u0, &plan.lottery).map_err(text)?;
             let got = outlook.value.objective(world.params.lambda);

@@ -8,6 +8,7 @@ use super::project::to_simplex;
 use super::{Search, Seen, Top};
 use crate::alternating::{best_at, trace};
 use crate::stationary::mixture::{Mixture, Sets};
+use crate::stationary::sets::{choose, subsets};
 use evenhand_core::{Cardinality, Certificate, Lottery, Plan, Rng, SizeRule};
 use rand::RngExt;
 
@@ -79,25 +80,31 @@ impl Search<'_> {
                 start(&mixture);
             }
         } else {
-            for _ in 0..self.effort.starts {
-                let mut set: Vec<u32> =
-                    rand::seq::index::sample(rng, self.items.len(), size).iter().map(|at| self.items[at]).collect();
-                set.sort_unstable();
-                start(&[(&set, 1.0)]);
+            // Around single items: sets that pull the user where they are liked.
+            let anchors = rand::seq::index::sample(rng, self.items.len(), self.effort.anchors.min(self.items.len()));
+            for anchor in anchors {
+                let vector = self.catalogue.vector(self.items[anchor]);
+                let pulled: Vec<f64> = self.start.iter().zip(vector).map(|(u, v)| u + v).collect();
+                start(&[(&best_at(self.catalogue, &pulled, self.items, size), 1.0)]);
             }
         }
         let leaps = count > self.effort.vertices;
         let climb = |search: &mut Self, start| search.climb_from(start, size, rule, leaps);
-        let Top { place: sets, converged, .. } = self.highest(&starts, climb, |sets| Mixture::Sets(sets.clone()));
-        let support: Vec<(Vec<u32>, f64)> = sets.support().map(|(set, weight)| (set.to_vec(), weight)).collect();
-        let slope = self.reported(&Mixture::Sets(sets));
-        let gap = slope.map_or(f64::INFINITY, |slope| {
-            let own: f64 = support.iter().map(|(set, weight)| weight * slope.of_set(set)).sum();
+        let Top { place: sets, converged, .. } =
+            self.highest(&starts, climb, |sets| sets.keep((0..sets.len()).filter(|&at| sets.weights[at] > 0.0)));
+        let (support, weights) = sets.support().map(|(set, weight)| (set.to_vec(), weight)).unzip();
+        let certificate = Some(self.certify(sets, size, rule, converged));
+        Plan { lottery: Lottery::Sets { sets: support, weights }, certificate }
+    }
+
+    /// What is to be said of a mixture that was found.
+    pub(super) fn certify(&mut self, sets: Sets, size: usize, rule: SizeRule, converged: bool) -> Certificate {
+        let mixture = Mixture::Sets(sets.clone());
+        let gap = self.reported(&mixture).map_or(f64::INFINITY, |slope| {
+            let own: f64 = sets.support().map(|(set, weight)| weight * slope.of_set(set)).sum();
             (slope.of_set(&slope.steepest(self.items, size, rule)) - own).max(0.0)
         });
-        let (sets, weights) = support.into_iter().unzip();
-        let certificate = Some(Certificate { gap, evaluations: self.evaluations, converged });
-        Plan { lottery: Lottery::Sets { sets, weights }, certificate }
+        Certificate { gap, evaluations: self.evaluations, converged }
     }
 
     /// The steepest set where a mixture leads to.
@@ -197,41 +204,4 @@ impl Hill for Active<'_, '_> {
 /// Sorts by descending value; what comes first stays first among equals.
 fn best_first<T>(scored: &mut [(f64, T)]) {
     scored.sort_by(|a, b| b.0.total_cmp(&a.0));
-}
-
-/// Number of sets of `k` of `n` items; the largest number where there are more.
-fn choose(n: usize, k: usize) -> usize {
-    if k > n {
-        return 0;
-    }
-    let k = k.min(n - k);
-    (0..k).try_fold(1usize, |ways, j| Some(ways.checked_mul(n - j)? / (j + 1))).unwrap_or(usize::MAX)
-}
-
-/// All sets of `k` of `items`, in lexicographic order.
-pub(crate) fn subsets(items: &[u32], k: usize) -> Vec<Vec<u32>> {
-    if k > items.len() {
-        return Vec::new();
-    }
-    let mut places: Vec<usize> = (0..k).collect();
-    let mut sets = Vec::new();
-    loop {
-        sets.push(places.iter().map(|&at| items[at]).collect());
-        let Some(at) = (0..k).rev().find(|&at| places[at] < items.len() - k + at) else { return sets };
-        places[at] += 1;
-        (at + 1..k).for_each(|later| places[later] = places[later - 1] + 1);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn subsets_are_all_there_in_order() {
-        assert_eq!(subsets(&[3, 5, 8], 2), [[3, 5], [3, 8], [5, 8]]);
-        assert_eq!((subsets(&[3, 5], 0), subsets(&[3], 2)), (vec![vec![]], vec![]));
-        assert_eq!((choose(50, 2), choose(5, 0), choose(2, 3)), (1225, 1, 0));
-        assert_eq!((choose(1000, 500), subsets(&[1, 2, 3, 4, 5, 6, 7], 3).len()), (usize::MAX, choose(7, 3)));
-    }
 }

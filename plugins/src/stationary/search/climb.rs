@@ -36,7 +36,7 @@ pub(super) struct Climb<S> {
 /// Share of the gain to first order that a step must bring (Armijo).
 const SHARE: f64 = 1e-4;
 /// Steps that move no coordinate by more than this are none.
-const TINY: f64 = 1e-14;
+const TINY: f64 = 1e-10;
 
 /// Climbs from `point`, which is allowed, until the gap is at most `tolerance`, relative to an objective above 1.
 pub(super) fn climb<H: Hill>(hill: &mut H, point: Vec<f64>, steps: usize, tolerance: f64) -> Climb<H::Seen> {

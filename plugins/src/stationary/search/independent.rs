@@ -16,9 +16,7 @@ impl Search<'_> {
     pub(super) fn independent(&mut self, size: usize, rng: &mut Rng) -> Plan {
         let n = self.items.len();
         let mut starts: Vec<Vec<f64>> = Vec::new();
-        let indicator = |set: &[u32]| -> Vec<f64> {
-            self.items.iter().map(|item| f64::from(u8::from(set.binary_search(item).is_ok()))).collect()
-        };
+        let indicator = |set: &[u32]| indicator(self.items, set);
         starts.push(indicator(&best_at(self.catalogue, self.start, self.items, size)));
         let cardinality = Cardinality { size, rule: SizeRule::Independent };
         let mut sets = trace(self.catalogue, self.start, self.items, cardinality, ROUNDS).unwrap_or_default();
@@ -35,19 +33,26 @@ impl Search<'_> {
         let sets = self.bounded(size, SizeRule::AtMost, rng).lottery;
         if let Lottery::Sets { sets, weights } = sets {
             let largest = (0..sets.len()).max_by(|&a, &b| weights[a].total_cmp(&weights[b]));
-            let indicator = largest.map(|at| {
-                self.items.iter().map(|item| f64::from(u8::from(sets[at].binary_search(item).is_ok()))).collect()
-            });
-            starts.extend(indicator);
+            starts.extend(largest.map(|at| indicator(&sets[at])));
         }
         let uniforms = uniforms.as_deref();
         let climb = |search: &mut Self, start| search.climb_chances(start, size, uniforms);
-        let items = self.items;
-        let Top { place: point, converged, .. } = self.highest(&starts, climb, |point| mixed(items, point, uniforms));
-        let slope = self.reported(&mixed(items, &point, uniforms));
-        let hill = Chances { search: self, size: size as f64, uniforms };
-        let gap = slope.map_or(f64::INFINITY, |slope| hill.gap(&hill.slopes(&slope, &point), &point));
-        let certificate = Some(Certificate { gap, evaluations: hill.search.evaluations, converged });
+        let Top { place: point, converged, .. } = self.highest(&starts, climb, Vec::clone);
+        self.certify_chances(point, size, uniforms, converged)
+    }
+
+    /// The plan of chances that were found.
+    pub(super) fn certify_chances(
+        &mut self,
+        point: Vec<f64>,
+        size: usize,
+        uniforms: Option<&[f64]>,
+        converged: bool,
+    ) -> Plan {
+        let slope = self.reported(&mixed(self.items, &point, uniforms));
+        let gap = |slope| gap(&slopes(&slope, self.items, &point, uniforms), &point, size);
+        let gap = slope.map_or(f64::INFINITY, gap);
+        let certificate = Some(Certificate { gap, evaluations: self.evaluations, converged });
         let some = self.items.iter().zip(point).filter(|(_, chance)| *chance > 0.0);
         let (items, chances) = some.map(|(item, chance)| (*item, chance)).unzip();
         Plan { lottery: Lottery::Independent { items, chances }, certificate }
@@ -55,13 +60,13 @@ impl Search<'_> {
 
     fn climb_chances(&mut self, start: Vec<f64>, size: usize, uniforms: Option<&[f64]>) -> Top<Vec<f64>> {
         let (steps, tolerance) = (self.effort.steps, self.effort.tolerance);
-        let mut hill = Chances { search: self, size: size as f64, uniforms };
+        let mut hill = Chances { search: self, size, uniforms };
         let Climb { point, seen, converged } = climb(&mut hill, start, steps, tolerance);
         Top { objective: seen.objective, place: point, converged }
     }
 
     /// Chances in proportion to scores at the first profile.
-    fn by_score(&self, size: usize) -> Vec<f64> {
+    pub(super) fn by_score(&self, size: usize) -> Vec<f64> {
         let score = |item: &u32| self.catalogue.vector(*item).iter().zip(self.start).map(|(v, u)| v * u).sum::<f64>();
         let logs: Vec<f64> = self.items.iter().map(score).collect();
         let largest = logs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
@@ -72,7 +77,7 @@ impl Search<'_> {
 }
 
 /// Scales numbers of at least 0 to that sum; none becomes larger than 1, so the sum may stay below.
-fn scale_to(chances: &mut [f64], sum: f64) {
+pub(super) fn scale_to(chances: &mut [f64], sum: f64) {
     let total: f64 = chances.iter().sum::<f64>().max(f64::MIN_POSITIVE);
     chances.iter_mut().for_each(|x| *x = (*x / total * sum).min(1.0));
 }
@@ -89,7 +94,7 @@ pub fn drawn_sets(items: &[u32], chances: &[f64], uniforms: &[f64]) -> Lottery {
 }
 
 /// The mixture of those chances, exact or by common random numbers.
-fn mixed(items: &[u32], chances: &[f64], uniforms: Option<&[f64]>) -> Mixture {
+pub(super) fn mixed(items: &[u32], chances: &[f64], uniforms: Option<&[f64]>) -> Mixture {
     match uniforms {
         None => Mixture::Independent { items: items.to_vec(), chances: chances.to_vec() },
         Some(uniforms) => Mixture::new(&drawn_sets(items, chances, uniforms)),
@@ -100,43 +105,46 @@ fn mixed(items: &[u32], chances: &[f64], uniforms: Option<&[f64]>) -> Mixture {
 struct Chances<'a, 'b, 'c> {
     search: &'a mut Search<'b>,
     /// The most that they may add up to.
-    size: f64,
+    size: usize,
     /// Common random numbers, where means are over draws.
     uniforms: Option<&'c [f64]>,
 }
 
-impl Chances<'_, '_, '_> {
-    /// The derivative by every chance: the mean with the item in the set less that without.
-    fn slopes(&self, slope: &Slope, point: &[f64]) -> Vec<f64> {
-        let items = self.search.items;
-        let Some(uniforms) = self.uniforms else { return slope.of_chances(items, point) };
-        // The same draws with each item in every set, then in none.
-        let rows: Vec<&[f64]> = uniforms.chunks_exact(items.len().max(1)).collect();
-        let mut slopes = vec![0.0; items.len()];
-        for row in &rows {
-            let inside: Vec<bool> = row.iter().zip(point).map(|(u, x)| u <= x).collect();
-            let (mut above, mut below) = (slope.rest, 1.0);
-            for (item, _) in items.iter().zip(&inside).filter(|(_, inside)| **inside) {
-                above += slope.w[*item as usize];
-                below += slope.scores[*item as usize];
-            }
-            for (place, sum) in slopes.iter_mut().enumerate() {
-                let (w, score) = (slope.w[items[place] as usize], slope.scores[items[place] as usize]);
-                let (without, under) = if inside[place] { (above - w, below - score) } else { (above, below) };
-                *sum += (without + w) / (under + score) - without / under;
-            }
+/// The derivative by every chance: the mean with the item in the set less that without.
+pub(super) fn slopes(slope: &Slope, items: &[u32], point: &[f64], uniforms: Option<&[f64]>) -> Vec<f64> {
+    let Some(uniforms) = uniforms else { return slope.of_chances(items, point) };
+    let rows = uniforms.chunks_exact(items.len().max(1));
+    let draws = rows.len() as f64;
+    let mut slopes = vec![0.0; items.len()];
+    for row in rows {
+        // The same draw with each item in the set, then without.
+        let inside: Vec<bool> = row.iter().zip(point).map(|(u, x)| u <= x).collect();
+        let (mut above, mut below) = (slope.rest, 1.0);
+        for (item, _) in items.iter().zip(&inside).filter(|(_, inside)| **inside) {
+            above += slope.w[*item as usize];
+            below += slope.scores[*item as usize];
         }
-        slopes.iter_mut().for_each(|slope| *slope /= rows.len() as f64);
-        slopes
+        for (place, sum) in slopes.iter_mut().enumerate() {
+            let (w, score) = (slope.w[items[place] as usize], slope.scores[items[place] as usize]);
+            let (without, under) = if inside[place] { (above - w, below - score) } else { (above, below) };
+            *sum += (without + w) / (under + score) - without / under;
+        }
     }
+    slopes.iter_mut().for_each(|slope| *slope /= draws);
+    slopes
+}
 
-    /// What moving towards the best chances would gain to first order.
-    fn gap(&self, slopes: &[f64], point: &[f64]) -> f64 {
-        let own: f64 = slopes.iter().zip(point).map(|(g, x)| g * x).sum();
-        let mut positive: Vec<f64> = slopes.iter().copied().filter(|g| *g > 0.0).collect();
-        positive.sort_unstable_by(|a, b| b.total_cmp(a));
-        (positive.iter().take(self.size as usize).sum::<f64>() - own).max(0.0)
-    }
+/// What moving towards the best chances would gain to first order.
+fn gap(slopes: &[f64], point: &[f64], size: usize) -> f64 {
+    let own: f64 = slopes.iter().zip(point).map(|(g, x)| g * x).sum();
+    let mut positive: Vec<f64> = slopes.iter().copied().filter(|g| *g > 0.0).collect();
+    positive.sort_unstable_by(|a, b| b.total_cmp(a));
+    (positive.iter().take(size).sum::<f64>() - own).max(0.0)
+}
+
+/// Chance 1 for the items of a set, ascending, 0 for all others.
+pub(super) fn indicator(items: &[u32], set: &[u32]) -> Vec<f64> {
+    items.iter().map(|item| f64::from(u8::from(set.binary_search(item).is_ok()))).collect()
 }
 
 impl Hill for Chances<'_, '_, '_> {
@@ -154,12 +162,12 @@ impl Hill for Chances<'_, '_, '_> {
     fn gradient(&mut self, point: &mut Vec<f64>, seen: &Seen) -> Option<(Vec<f64>, f64)> {
         let mixture = mixed(self.search.items, point, self.uniforms);
         let slope = self.search.slope(&mixture, &seen.profile)?;
-        let slopes = self.slopes(&slope, point);
-        let gap = self.gap(&slopes, point);
+        let slopes = slopes(&slope, self.search.items, point, self.uniforms);
+        let gap = gap(&slopes, point, self.size);
         Some((slopes, gap))
     }
 
     fn project(&mut self, point: &mut [f64]) {
-        to_capped(point, self.size);
+        to_capped(point, self.size as f64);
     }
 }

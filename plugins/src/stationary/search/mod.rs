@@ -9,20 +9,24 @@ mod bounded;
 mod climb;
 mod independent;
 mod project;
+mod slsqp;
 
 pub use independent::drawn_sets;
+pub use slsqp::Protocol;
 
 use super::catalogue::Catalogue;
 use super::derivative::{Figure, Slope, Space};
-use super::fixed_point::{Buffers, REPORTED, SEARCHED};
+use super::fixed_point::{Buffers, REPORTED, SEARCHED, Stationary};
 use super::mixture::{Mixture, Sets};
 use evenhand_core::{Cardinality, Error, Lottery, Plan, Result, Rng, SizeRule};
 
 /// How thorough a search is.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Effort {
-    /// Random starts.
+    /// Random starts, where sets are few enough to be listed or items enter independently.
     pub starts: usize,
+    /// Sets around random items that are climbed from where sets are too many.
+    pub anchors: usize,
     /// Number of sets up to which every single set is evaluated.
     pub vertices: usize,
     /// Number of sets up to which mixtures of two are looked at too.
@@ -33,6 +37,12 @@ pub struct Effort {
     pub tolerance: f64,
     /// Draws of common random numbers behind means over independent items; `None`: exact ones.
     pub draws: Option<usize>,
+}
+
+impl Default for Effort {
+    fn default() -> Self {
+        Self { starts: 3, anchors: 20, vertices: 2000, pairs: 40, steps: 500, tolerance: 1e-8, draws: None }
+    }
 }
 
 /// Changes below which a profile is near enough to stationary to compare single sets.
@@ -51,8 +61,8 @@ pub struct Search<'a> {
     space: Space,
     /// Lotteries whose objective was computed.
     pub(super) evaluations: usize,
-    /// To which profiles are solved for.
-    tolerance: f64,
+    /// Whether profiles are solved for as they are reported.
+    exact: bool,
 }
 
 /// A lottery that was evaluated.
@@ -84,7 +94,7 @@ impl<'a> Search<'a> {
     ) -> Result<Self> {
         catalogue.check_profile(start)?;
         let (buffers, space) = (Buffers::new(catalogue), Space::new(catalogue));
-        Ok(Self { catalogue, start, items, price, effort, buffers, space, evaluations: 0, tolerance: SEARCHED })
+        Ok(Self { catalogue, start, items, price, effort, buffers, space, evaluations: 0, exact: false })
     }
 
     /// The best lottery found under `cardinality`, of which there are enough items. Random starts are drawn from `rng`.
@@ -116,35 +126,40 @@ impl<'a> Search<'a> {
         &mut self,
         starts: &[S],
         climb: impl Fn(&mut Self, S) -> Top<T>,
-        mixture: impl Fn(&T) -> Mixture,
+        again: impl Fn(&T) -> S,
     ) -> Top<T> {
-        self.tolerance = SEARCHED;
-        loop {
-            let mut best: Option<Top<T>> = None;
-            for start in starts {
-                let top = climb(self, start.clone());
-                if best.as_ref().is_none_or(|best| top.objective > best.objective) {
-                    best = Some(top);
-                }
+        self.exact = false;
+        let mut best: Option<Top<T>> = None;
+        for start in starts {
+            let top = climb(self, start.clone());
+            if best.as_ref().is_none_or(|best| top.objective > best.objective) {
+                best = Some(top);
             }
-            let best = best.expect("there is a start");
-            // Where the objective jumps, a profile may seem stationary that is not quite: then all is done again exactly.
-            let exact = self.evaluate_to(&mixture(&best.place), REPORTED).objective;
-            if self.tolerance == REPORTED || exact >= best.objective - 1e-9 * best.objective.abs().max(1.0) {
-                return best;
-            }
-            self.tolerance = REPORTED;
         }
+        let best = best.expect("there is a start");
+        // Where the objective jumps, a profile may seem stationary that is not quite, or was not waited for: then the last
+        // part of the way is gone again.
+        self.exact = true;
+        let again = climb(self, again(&best.place));
+        if again.objective >= best.objective - 1e-9 * best.objective.abs().max(1.0) {
+            return again;
+        }
+        let all = starts.iter().map(|start| climb(self, start.clone()));
+        all.fold(again, |best, top| if top.objective > best.objective { top } else { best })
     }
 
     /// The objective of a mixture at the profile that it leads to.
     pub(super) fn evaluate(&mut self, mixture: &Mixture) -> Seen {
-        self.evaluate_to(mixture, self.tolerance)
+        self.evaluations += 1;
+        let found = if self.exact {
+            self.catalogue.find(self.start, mixture, REPORTED, &mut self.buffers)
+        } else {
+            self.catalogue.find_soon(self.start, mixture, SEARCHED, &mut self.buffers)
+        };
+        self.seen(mixture, found)
     }
 
-    fn evaluate_to(&mut self, mixture: &Mixture, tolerance: f64) -> Seen {
-        self.evaluations += 1;
-        let found = self.catalogue.find(self.start, mixture, tolerance, &mut self.buffers);
+    fn seen(&mut self, mixture: &Mixture, found: Stationary) -> Seen {
         let value = self.catalogue.value_at(self.start, mixture, &found.profile, &mut self.buffers);
         let objective = if found.converged { value.objective(self.price) } else { f64::NEG_INFINITY };
         Seen { objective, profile: found.profile }
@@ -159,7 +174,8 @@ impl<'a> Search<'a> {
 
     /// The slope as it is reported.
     pub(super) fn reported(&mut self, mixture: &Mixture) -> Option<Slope> {
-        let seen = self.evaluate_to(mixture, REPORTED);
+        self.exact = true;
+        let seen = self.evaluate(mixture);
         self.slope(mixture, &seen.profile)
     }
 
@@ -167,6 +183,9 @@ impl<'a> Search<'a> {
     pub(super) fn roughly(&mut self, set: &[u32]) -> f64 {
         let mut sets = Sets::default();
         sets.push(set, 1.0);
-        self.evaluate_to(&Mixture::Sets(sets), ROUGH).objective
+        let mixture = Mixture::Sets(sets);
+        self.evaluations += 1;
+        let found = self.catalogue.find_soon(self.start, &mixture, ROUGH, &mut self.buffers);
+        self.seen(&mixture, found).objective
     }
 }
