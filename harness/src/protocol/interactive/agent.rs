@@ -91,7 +91,7 @@ impl<'a> Learner<'a> {
             requests.users.iter().zip(&cold).filter(|(_, cold)| !**cold).map(|(&user, _)| user).collect();
         let mut chosen = Slates { size, ..Slates::default() };
         if let Some(model) = self.model.as_deref().filter(|_| !met.is_empty()) {
-            let policy = self.agent.policy.prepare(World { model, seen: None }, &run)?;
+            let policy = self.agent.policy.prepare(World::new(model, None), &run)?;
             chosen = run.install(|| policy.act(&met, size, &run))?;
             let places = met.len() * size;
             for (what, got) in [("items of a policy", chosen.items.len()), ("scores of a policy", chosen.scores.len())]
@@ -142,7 +142,7 @@ impl<'a> Learner<'a> {
                 chosen.items.extend(&shown.slates.items[at * size..][..size]);
                 chosen.scores.extend(&shown.slates.scores[at * size..][..size]);
             }
-            let policy = self.agent.policy.prepare(World { model, seen: None }, &run)?;
+            let policy = self.agent.policy.prepare(World::new(model, None), &run)?;
             let of_met = run.install(|| policy.propensities(&met, &chosen, &run))?.of_own_actions();
             if of_met.values.len() != chosen.items.len() {
                 return Err(Error::shape("propensities of a policy", chosen.items.len(), of_met.values.len()));
