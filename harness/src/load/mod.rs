@@ -33,6 +33,7 @@
 mod describe;
 mod detect;
 mod grouping;
+mod harm;
 mod ids;
 mod layout;
 mod number;
@@ -49,6 +50,7 @@ mod tests;
 
 pub use describe::{Bin, Description, GroupSizes, Spread, describe};
 pub use grouping::{Grouping, ListRule};
+pub use harm::{HarmLabels, labels as harm_labels};
 pub use options::{Column, Columns, Format, Options, Separator};
 pub use protect::{Protect, doubts};
 pub use scale::infer;
