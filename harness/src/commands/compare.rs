@@ -118,12 +118,12 @@ fn write(
     Ok(format!("results in {dir}: {}\n", names.join(", ")))
 }
 
-/// The cells whose numbers of every user are kept, by key, with label, seed and fold; and the names of the users, which are
-/// those of the data for all of them.
-fn with_users<'a>(
-    experiment: &'a Experiment,
-    comparison: &'a Comparison,
-) -> Option<(&'a Ids, Vec<(&'a str, [String; 3])>)> {
+/// Key of a cell, with its label, seed and fold.
+type KeptCell<'a> = (&'a str, [String; 3]);
+
+/// The cells whose numbers of every user are kept; and the names of the users, which are those of the data for all of
+/// them.
+fn with_users<'a>(experiment: &'a Experiment, comparison: &'a Comparison) -> Option<(&'a Ids, Vec<KeptCell<'a>>)> {
     let of_cell = |cell: &'a Cell, label: &str| {
         let Place { seed, fold, .. } = cell.place;
         Some((cell.outcome()?.key.as_str(), [label.to_string(), seed.to_string(), fold.to_string()]))

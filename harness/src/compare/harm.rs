@@ -181,8 +181,8 @@ impl<'a> Work<'a> {
         let say = |text: String| self.runner.host.progress.note(&text);
         let (labelled, part) = (&self.labelled, self.labelled.part);
         let (harmful, items) = (labelled.count(), labelled.harmful.len());
-        let (k, rule) = (part.options.k, part.options.rule_name());
-        say(format!("  harm    {harmful} of {items} items  {} users  sets of {rule} {k}", labelled.users()));
+        let sets = part.options.sets();
+        say(format!("  harm    {harmful} of {items} items  {} users  {sets}", labelled.users()));
         let (cells, cases, seeds) = (self.cells.len(), part.cases.len(), self.seeds.len());
         let missing = self.cells.missing();
         let found = cells - missing;

@@ -132,9 +132,14 @@ impl HarmOptions {
         Cardinality { size: self.k, rule: self.rule }
     }
 
-    /// What the name of the rule is in experiments.
-    pub fn rule_name(&self) -> String {
-        json!(self.rule).as_str().map(str::to_string).expect("a name")
+    /// The same in words.
+    pub fn sets(&self) -> String {
+        let k = self.k;
+        match self.rule {
+            SizeRule::Exactly => format!("sets of exactly {k}"),
+            SizeRule::AtMost => format!("sets of at most {k}"),
+            SizeRule::Independent => format!("sets of {k} on average"),
+        }
     }
 }
 
@@ -284,3 +289,6 @@ fn cases<'t>(
     }
     Ok(cases)
 }
+
+#[cfg(test)]
+mod tests;

@@ -132,8 +132,8 @@ pub(super) fn text(part: &HarmSummary, summary: &Summary, width: Option<u16>) ->
 
 /// What the table is about.
 fn words(part: &HarmSummary) -> String {
-    let HarmOptions { k, lambda, steps, c, .. } = &part.options;
-    let rule = part.options.rule_name();
+    let HarmOptions { lambda, steps, c, .. } = &part.options;
+    let sets = part.options.sets();
     let items = part.data.items;
     let (users, harmful) = (part.followed_users, part.harmful_items);
     let weights = || part.cases.iter().filter_map(|case| case.mean("c"));
@@ -148,7 +148,7 @@ fn words(part: &HarmSummary) -> String {
     let drawn = part.cases.iter().find_map(|case| case.mean("draws"));
     let drawn = drawn.map_or_else(String::new, |n| format!("; d its lottery is that of {n} draws"));
     format!(
-        "sets of {rule} {k}, {c}, lambda {}{first}, {users} users, {harmful} of {items} items harmful; distance after \
+        "{sets}, {c}, lambda {}{first}, {users} users, {harmful} of {items} items harmful; distance after \
          {steps} steps{drawn}",
         lambda[0]
     )
@@ -242,6 +242,38 @@ fn scientific(value: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::compare::{Host, compare};
+    use crate::experiment::{Experiment, Overrides};
+    use crate::progress::Progress;
+    use std::path::Path;
+    use std::sync::Arc;
+
+    /// A policy for tests states a gap of 0.5 for the first of sixty users.
+    #[test]
+    fn certificates_have_columns_where_a_policy_has_one() {
+        let text = |policies: &str| {
+            let text = format!(
+                "[data]\nsimulator = {{ plugin = 'biased-ratings', users = 60, items = 24 }}\n\
+                 [harm]\nharmful = {{ groups = 'genre', any = ['F'] }}\nk = 2\nrule = 'at-most'\n[[harm.run]]\n\
+                 recommender = 'als'\nparams = {{ factors = 2, iterations = 1 }}\npolicy = {policies}\n"
+            );
+            let experiment = Experiment::parse("e", &text, Path::new(""), &Overrides::default()).unwrap();
+            let host = Host { threads: 1, cancel: Arc::default(), progress: Progress::silent() };
+            let summary = Summary::new(&experiment, &compare(&experiment, None, &host).unwrap());
+            super::text(summary.harm.as_ref().unwrap(), &summary, None)
+        };
+        let both = text("['uniform', { plugin = 'test-stubborn', items = [1, 2], gap = 0.5 }]");
+        let row = |policy: &str| -> Vec<&str> {
+            let line = both.lines().find(|line| line.contains(policy)).unwrap();
+            line.split(['│', '┆']).map(str::trim).collect()
+        };
+        let place = row("certified").iter().position(|name| *name == "certified").unwrap();
+        assert_eq!(row("certified")[place..place + 3], ["certified", "largest gap", "fit s"]);
+        assert_eq!(row("stubborn")[place..place + 2], ["98%", "5.0e-1"]);
+        assert_eq!(row("uniform")[place..place + 2], ["-", "-"]);
+        assert!(both.contains("sets of at most 2, c 6, lambda 100, 60 users, 12 of 24 items harmful"), "{both}");
+        assert!(!text("'uniform'").contains("certified"));
+    }
 
     #[test]
     fn small_numbers_have_one_digit_behind_the_point() {

@@ -11,6 +11,9 @@ const CERTIFIED: f64 = 1e-6;
 /// A number of every user.
 type Column = (&'static str, fn(&Row) -> f64);
 
+/// What an optimiser states of every user.
+type Stated = (&'static str, fn(&Certificate) -> f64);
+
 /// With deviations; the first ones for groups of users too.
 const SPREAD: [Column; 4] = [
     ("objective", |row| row.objective),
@@ -81,8 +84,7 @@ pub(super) fn per_user(followed: &Followed) -> Vec<PerUser> {
         kept.push(metric(name, rows().map(|row| (row.user, of(row))).collect()));
     }
     kept.push(metric("not-converged", rows().map(|row| (row.user, f64::from(u8::from(!row.converged)))).collect()));
-    let certificates: [(&str, fn(&Certificate) -> f64); 2] =
-        [("gap", |c| c.gap), ("evaluations", |c| c.evaluations as f64)];
+    let certificates: [Stated; 2] = [("gap", |c| c.gap), ("evaluations", |c| c.evaluations as f64)];
     for (name, of) in certificates {
         let values: Vec<_> = rows().filter_map(|row| Some((row.user, of(&row.certificate?)))).collect();
         if !values.is_empty() {

@@ -23,6 +23,8 @@
 //!
 //! * Numbers are means over users, who are drawn with the seed alone: all policies meet the same ones.
 //! * Objective, click and harm are repeated for each group of users.
+//! * A policy that can not state its lottery, not at all or not under that rule, is drawn from: slates of exactly k items. Sets
+//!   of independent items can not be drawn so.
 //! * A policy that shows a harmful item, or sets of another size than was asked for, fails: its numbers would look better
 //!   than they are.
 //! * What the users of the rows have consumed before does not matter: it may be shown again.
@@ -34,6 +36,8 @@
 mod calibrate;
 mod figures;
 mod study;
+#[cfg(test)]
+mod tests;
 
 pub use calibrate::{Tried, chosen, rule, tried};
 pub use study::{Followed, Row, Study};
@@ -41,6 +45,7 @@ pub use study::{Followed, Row, Study};
 use super::{Measured, Seconds, check_fitted};
 use crate::experiment::{Case, HarmOptions};
 use evenhand_core::{Dataset, Model, Recommender, Result, Run, Training};
+use std::sync::OnceLock;
 use std::time::Instant;
 
 /// What the protocol is called in results.
@@ -52,6 +57,8 @@ pub struct Embedding {
     pub model: Box<dyn Model>,
     /// Wall-clock time of fitting.
     pub seconds: f64,
+    /// The weight of not taking what is shown, once it is known: all policies share it.
+    c: OnceLock<f64>,
 }
 
 /// Fits `recipe` on all rows of `data`. `run` is that of the cell: fitting draws from its child `fit`.
@@ -66,11 +73,12 @@ pub fn embed(recipe: &dyn Recommender, data: &Dataset, run: &Run) -> Result<Embe
     let seconds = start.elapsed().as_secs_f64();
     run.check()?;
     check_fitted(model.as_ref(), &data.ratings)?;
-    Ok(Embedding { model, seconds })
+    Ok(Embedding { model, seconds, c: OnceLock::new() })
 }
 
 /// Measures the policy of `case` on users of `embedding`. With the data, whether each item is harmful. `run` is that of the
-/// cell: users are drawn from its child `users`, the policy draws from `policy`.
+/// cell: users are drawn from its child `users`, the policy draws from `policy`. An embedding is for one seed and for one set
+/// of options: a weight of not taking what is shown that is to be found is found once.
 ///
 /// # Errors
 /// [`Unsupported`](evenhand_core::Error::Unsupported) for a model without factors, or a policy that can not state its
@@ -84,9 +92,15 @@ pub fn measure(
     (data, harmful): (&Dataset, &[bool]),
     run: &Run,
 ) -> Result<Measured> {
-    let start = Instant::now();
     let model = embedding.model.as_ref();
-    let c = calibrate::weight(model, options, harmful, run)?;
+    let c = match embedding.c.get() {
+        Some(c) => *c,
+        None => {
+            let found = calibrate::weight(model, options, harmful, run)?;
+            *embedding.c.get_or_init(|| found)
+        }
+    };
+    let start = Instant::now();
     let users = study::draw_users(model.users(), options.users, run);
     let study = Study::new(model, options, harmful, users)?;
     let followed = study.follow(case.policy.as_ref(), c, case.lambda, &run.child("policy"))?;
