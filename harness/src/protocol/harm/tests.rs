@@ -179,7 +179,7 @@ fn a_policy_that_can_not_state_its_lottery_is_drawn() {
 #[test]
 fn equal_seeds_give_equal_bits_on_any_number_of_threads() {
     let harmful = labels(20);
-    let lines = "k = 2\nusers = 70\nkeep_users = true\nc = { grid = [1, 2, 4], click = 0.4 }\n";
+    let lines = "users = 70\nkeep_users = true\nc = { grid = [1, 2, 4], click = 0.4 }\n";
     let part = part(lines, "['uniform', 'top-k', 'alternating']");
     let of = |case: usize, run: &Run| {
         // Anew, so that the weight is found anew too.
