@@ -3,7 +3,7 @@
 //! A recommender is fitted on all rows. Its factors are the profiles that users begin with, and the items as profiles see
 //! them. Some items are harmful and never shown; users come upon them by themselves. Each user is shown sets drawn from the
 //! policy's lottery until the profile does not change any more, and the lottery is measured there. Nothing is simulated:
-//! [`evenhand_core::harm`] has the behaviour, [`evenhand_plugins::stationary`] solves for the profile.
+//! [`Harm`](evenhand_core::Harm) has the behaviour, [`evenhand_plugins::stationary`] solves for the profile.
 //!
 //! | metric | what | better |
 //! | --- | --- | --- |
