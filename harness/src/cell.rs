@@ -1,9 +1,9 @@
-//! Cells: one recommender setting on one division of the data, or one agent in its world, with one seed. The unit that is
-//! run, stored and resumed.
+//! Cells: one recommender setting on one division of the data, one agent in its world, or one policy against harm, with one
+//! seed. The unit that is run, stored and resumed.
 
 use crate::compare::Place;
-use crate::experiment::{Eval, Interactive, Offline, Options};
-use crate::protocol::{Attacked, Curve, Figure, Seconds, interactive, offline};
+use crate::experiment::{Eval, HarmOptions, Interactive, Mitigation, Offline, Options};
+use crate::protocol::{Attacked, Curve, Figure, Seconds, harm, interactive, offline};
 use evenhand_core::{Dataset, Groups, Interactions};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
@@ -93,6 +93,25 @@ pub fn of_agent(part: &Interactive, place: Place) -> Json {
         "origins": part.origins,
         "options": { "periods": periods, "slate": slate, "pairs": pairs },
         "agent": part.agents[place.setting].identity(),
+        "seed": place.seed,
+    })
+}
+
+/// All that decides the result of a policy against harm, on data of that digest whose harm labels have the other one. Which
+/// prices other cases have does not, nor whether the numbers of every user are kept.
+pub fn of_harm(part: &Mitigation, data: &str, labels: &str, place: Place) -> Json {
+    let HarmOptions { k, rule, c, lambda: _, alpha_harmful, alpha_harmless, beta, users, steps, draws, keep_users: _ } =
+        &part.options;
+    json!({
+        "version": RESULT_VERSION,
+        "protocol": harm::NAME,
+        "data": data,
+        "harmful": labels,
+        "options": {
+            "k": k, "rule": rule, "c": c, "alpha_harmful": alpha_harmful, "alpha_harmless": alpha_harmless, "beta": beta,
+            "users": users, "steps": steps, "draws": draws,
+        },
+        "case": part.cases[place.setting].identity(),
         "seed": place.seed,
     })
 }

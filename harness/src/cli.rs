@@ -34,17 +34,18 @@ pub(crate) enum Command {
     )]
     Check(Check),
     OffPolicy(OffPolicy),
+    Calibrate(Calibrate),
     /// Look at data
     #[command(subcommand)]
     Data(Data),
 }
 
-/// Run an experiment and show how its recommenders and agents compare.
+/// Run an experiment and show how its recommenders, agents and policies against harm compare.
 ///
-/// Without EXPERIMENT, recommenders that come along are compared on simulated data, and agents in a simulated world; with
-/// --data, recommenders on yours. Every recommender is fitted on the same training rows, once for each seed, and measured
-/// on the same test rows. Every agent meets the same users, with the same noise. What fails becomes a failed row; the
-/// others go on.
+/// Without EXPERIMENT, recommenders that come along are compared on simulated data, and policies by what their users come
+/// to there, and agents in a simulated world; with --data, recommenders on yours. Every recommender is fitted on the same
+/// training rows, once for each seed, and measured on the same test rows. Every agent meets the same users, with the same
+/// noise, and every policy against harm the same users of the data. What fails becomes a failed row; the others go on.
 #[derive(Debug, Args)]
 #[command(after_help = COMPARE_EXAMPLES)]
 pub(crate) struct Compare {
@@ -85,8 +86,8 @@ Examples:
 
 To begin an experiment of your own, copy DIR/experiment.effective.toml of a run with --out DIR.
 
-A path of --set leads from table to table with dots. A [[run]] and an [[interactive.agent]] is found by its recommender,
-its label, its place from 0, or * for all of them. The value is TOML; plain text needs no quotes.";
+A path of --set leads from table to table with dots. A [[run]], an [[interactive.agent]] and a [[harm.run]] is found by
+its recommender, its label, its place from 0, or * for all of them. The value is TOML; plain text needs no quotes.";
 
 /// How much of the machine is used.
 #[derive(Clone, Copy, Debug, Args)]
@@ -186,6 +187,42 @@ Examples:
   evenhand compare mine.toml --out results --set interactive.log=true
   evenhand off-policy results/actions.csv others.toml
   evenhand off-policy results/actions.csv others.toml --train 0.7 --clip 100";
+
+/// Show how much recommendations matter at several weights c of not taking one, and which weight to choose.
+///
+/// For each recommender of [[harm.run]], fitted with the first seed: the mean click and harm of the policies uniform and
+/// alternating at every c of the grid, which is that of harm.c in the experiment or else a usual one. The rule chooses
+/// the largest c at which the click of uniform is at least 0.5, or harm.c.click.
+#[derive(Debug, Args)]
+#[command(after_help = CALIBRATE_EXAMPLES)]
+pub(crate) struct Calibrate {
+    /// The experiment, a TOML file with [harm]
+    pub(crate) experiment: PathBuf,
+    /// Ratings to use instead of the experiment's data: a file or folder in any known format
+    #[arg(long, value_name = "PATH")]
+    pub(crate) data: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) threads: Threads,
+    /// Seeds to use instead of the experiment's; only the first one counts
+    #[arg(long, value_name = "LIST", value_parser = Seeds::parse)]
+    pub(crate) seeds: Option<Seeds>,
+    /// Change one value of the experiment, e.g. harm.users=10
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// Print JSON instead of tables
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// No progress on stderr
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+}
+
+const CALIBRATE_EXAMPLES: &str = "\
+Examples:
+  evenhand calibrate mine.toml
+  evenhand calibrate mine.toml --set 'harm.c={grid=[1,2,4,8],click=0.6}' --set harm.users=20
+
+To have every comparison calibrate by itself, write that table as c in [harm].";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Data {

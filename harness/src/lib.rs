@@ -7,6 +7,7 @@
 //! evenhand list                              what is linked in
 //! evenhand describe als                      its parameters
 //! evenhand check als                         whether it keeps its contract
+//! evenhand calibrate mine.toml               how much recommendations matter to the users of `[harm]`
 //! ```
 //!
 //! A plugin of your own lives in a crate of your own, with this as its `main.rs`:
@@ -20,7 +21,7 @@
 //!
 //! From reading to result: [`experiment`] (what to compare) and [`load`] (on what), [`split`] (train and test),
 //! [`compare()`] (run every [`cell`]), [`protocol`] (measure one), [`store`] (keep it), [`report`] (show it). Logs of what
-//! agents showed are kept and evaluated by [`off_policy`]; metrics of single users are kept by [`per_user`].
+//! agents showed are kept and evaluated by [`off_policy`]; numbers of single users are kept by [`per_user`].
 
 use evenhand_plugins as _;
 

@@ -1,14 +1,15 @@
-//! The ranking metrics of every user, for tests of significance: kept beside the cell they belong to, and joined.
+//! The numbers of every user, for tests of significance: kept beside the cell they belong to, and joined. They are ranking
+//! metrics of recommenders, and of policies against harm what the user ends up with.
 //!
 //! | column | meaning |
 //! | --- | --- |
 //! | `label`, `seed`, `fold` | the cell; only in the joined table |
 //! | `user` | index of the user; in the joined table the name that the user has in the data |
-//! | `attack` | empty for the offline protocol, `clean` for the full ranking by unperturbed factors, else the attack |
+//! | `attack` | `clean` for the full ranking by unperturbed factors, else the attack; empty for all but full rankings |
 //! | `metric`, `k` | the metric, and the length of the list where it is one of a list |
 //! | `value` | the number, under an attack its mean over draws |
 //!
-//! Users whose ranking is not measured have no line.
+//! Users who are not measured have no line.
 
 use evenhand_core::{Error, Ids};
 use std::fs::File;
@@ -23,7 +24,7 @@ const OF_CELL: [&str; 3] = ["label", "seed", "fold"];
 /// One metric of every user who is measured.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PerUser {
-    /// The attack; `None` for the offline protocol.
+    /// The attack; `None` for all but full rankings.
     pub attack: Option<String>,
     /// What was measured, e.g. `ndcg`.
     pub metric: String,

@@ -4,13 +4,13 @@
 //! DIR/experiment.effective.toml   the experiment as it was run, command-line changes included
 //! DIR/cells/KEY.json              one finished cell each; a later run finds it by its key
 //! DIR/cells/KEY.actions.csv       its actions, of agents that were asked to log them
-//! DIR/cells/KEY.users.csv         the ranking metrics of every user, where they are asked for; see `per_user`
+//! DIR/cells/KEY.users.csv         the numbers of every user, where they are asked for; see `per_user`
 //! DIR/results.csv                 all numbers, one per row
 //! DIR/timings.csv                 how long each cell took; apart: equal seeds give equal results.csv byte for byte
 //! DIR/periods.csv                 all numbers of agents, a row for each seed and period, with times
 //! DIR/curves.csv                  mean and band over seeds of every number of agents and every period
 //! DIR/actions.csv                 all of these; see `off_policy`
-//! DIR/users.csv                   all metrics of every user
+//! DIR/users.csv                   all numbers of every user
 //! DIR/summary.json                means and deviations, failures, what was compared
 //! ```
 

@@ -2,13 +2,14 @@
 
 use super::{json_text, print};
 use crate::cli;
-use crate::compare::{Comparison, Host, Place, compare};
+use crate::compare::{Cell, Comparison, Host, Place, compare};
 use crate::experiment::{Experiment, Overrides};
 use crate::failure::{End, Failure};
 use crate::interrupt;
 use crate::progress::Progress;
 use crate::report::{Summary, curves_csv, periods_csv, results_csv, terminal, timings_csv};
 use crate::store::Store;
+use evenhand_core::Ids;
 use std::path::Path;
 use std::time::Instant;
 
@@ -21,7 +22,7 @@ const EFFECTIVE: &str = "experiment.effective.toml";
 const RESULTS: &str = "results.csv";
 /// All actions of agents.
 const ACTIONS: &str = "actions.csv";
-/// The ranking metrics of every user.
+/// The numbers of every user.
 const USERS: &str = "users.csv";
 
 pub(super) fn run(args: &cli::Compare) -> Result<End, Failure> {
@@ -43,6 +44,9 @@ pub(super) fn run(args: &cli::Compare) -> Result<End, Failure> {
     }
     if args.out.is_none() && experiment.offline.as_ref().is_some_and(|part| part.eval.users) {
         return Err(Failure::Usage("`eval.users` without a folder for their metrics; add --out DIR".into()));
+    }
+    if args.out.is_none() && experiment.harm.as_ref().is_some_and(|part| part.options.keep_users) {
+        return Err(Failure::Usage("`harm.keep_users` without a folder for their numbers; add --out DIR".into()));
     }
     let store = args.out.as_deref().map(|dir| Store::open(dir, args.fresh)).transpose()?;
     let progress = if args.quiet { Progress::silent() } else { Progress::stderr() };
@@ -102,15 +106,8 @@ fn write(
         store.write_actions(ACTIONS, outcomes)?;
         names.push(ACTIONS);
     }
-    if let Some((part, compared)) = experiment.offline.as_ref().zip(comparison.offline.as_ref())
-        && let Some(ids) = &compared.user_ids
-    {
-        let outcomes = compared.cells.iter().filter_map(|cell| {
-            let Place { setting, seed, fold } = cell.place;
-            let of_cell = [part.settings[setting].label.clone(), seed.to_string(), fold.to_string()];
-            Some((cell.outcome()?.key.as_str(), of_cell))
-        });
-        store.write_users(USERS, outcomes, ids)?;
+    if let Some((ids, cells)) = with_users(experiment, comparison) {
+        store.write_users(USERS, cells.into_iter(), ids)?;
         names.push(USERS);
     } else {
         // Those of an earlier run are of other cells.
@@ -119,6 +116,34 @@ fn write(
     store.write("summary.json", json_text(summary).as_bytes())?;
     names.push("summary.json");
     Ok(format!("results in {dir}: {}\n", names.join(", ")))
+}
+
+/// Key of a cell, with its label, seed and fold.
+type KeptCell<'a> = (&'a str, [String; 3]);
+
+/// The cells whose numbers of every user are kept; and the names of the users, which are those of the data for all of
+/// them.
+fn with_users<'a>(experiment: &'a Experiment, comparison: &'a Comparison) -> Option<(&'a Ids, Vec<KeptCell<'a>>)> {
+    let of_cell = |cell: &'a Cell, label: &str| {
+        let Place { seed, fold, .. } = cell.place;
+        Some((cell.outcome()?.key.as_str(), [label.to_string(), seed.to_string(), fold.to_string()]))
+    };
+    let (mut names, mut cells) = (None, Vec::new());
+    if let Some((part, compared)) = experiment.offline.as_ref().zip(comparison.offline.as_ref())
+        && let Some(ids) = &compared.user_ids
+    {
+        let label = |cell: &Cell| part.settings[cell.place.setting].label.as_str();
+        cells.extend(compared.cells.iter().filter_map(|cell| of_cell(cell, label(cell))));
+        names = Some(ids);
+    }
+    if let Some((part, compared)) = experiment.harm.as_ref().zip(comparison.harm.as_ref())
+        && let Some(ids) = &compared.user_ids
+    {
+        let label = |cell: &Cell| part.cases[cell.place.setting].label.as_str();
+        cells.extend(compared.cells.iter().filter_map(|cell| of_cell(cell, label(cell))));
+        names = Some(ids);
+    }
+    Some((names?, cells))
 }
 
 /// Refuses to write the effective experiment over the experiment that was given, unless they say the same.

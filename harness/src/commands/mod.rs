@@ -1,5 +1,6 @@
 //! The commands: from arguments to printed answers, one module each.
 
+mod calibrate;
 mod check;
 mod compare;
 mod data;
@@ -19,6 +20,7 @@ pub(crate) fn run(cli: Cli) -> Result<End, Failure> {
         Command::List(args) => list::run(&args),
         Command::Describe(args) => describe::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Calibrate(args) => calibrate::run(&args),
         Command::OffPolicy(args) => off_policy::run(&args),
         Command::Data(Data::Describe(args)) => data::run(&args),
     }

@@ -1,18 +1,22 @@
-//! The comparison: every setting on every division of the data, every agent in its world, with every seed, one cell after
-//! the other.
+//! The comparison: every setting on every division of the data, every agent in its world, every policy against harm, with
+//! every seed, one cell after the other.
 //!
 //! Cells run one at a time, each on all threads: their times can be compared, and memory holds one model.
 //!
-//! Random numbers of a cell come from a node of `Streams::new(seed)` that is the same for every recommender (`fit`) or agent
-//! (`agent`), on purpose. Streams are addressed by label and index, so no plugin can use up or shift what another one draws,
+//! Random numbers of a cell come from a node of `Streams::new(seed)` that is the same for every recommender (`fit`), agent (`agent`)
+//! or policy against harm (`policy`), on purpose. Streams are addressed by label and index, so no plugin can use up or shift what another one draws,
 //! and a result depends neither on the other runs of the experiment nor on their order. Settings of one plugin get common
 //! random numbers (the same start, say), which takes noise out of their difference. Splits, worlds and attacks draw from other
 //! nodes, so what is held out tells nothing about what a plugin draws.
 
 mod cells;
+mod data;
+mod harm;
 mod interactive;
 mod offline;
 
+pub use harm::HarmCells;
+pub(crate) use harm::Labelled;
 pub use interactive::InteractiveCells;
 pub use offline::OfflineCells;
 
@@ -22,6 +26,7 @@ use crate::failure::Failure;
 use crate::progress::Progress;
 use crate::store::Store;
 use cells::Runner;
+pub(crate) use data::Loaded;
 use evenhand_core::Run;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -44,6 +49,8 @@ pub struct Comparison {
     pub offline: Option<OfflineCells>,
     /// Agents in a world that answers, where the experiment has them.
     pub interactive: Option<InteractiveCells>,
+    /// Policies against harm, where the experiment has them.
+    pub harm: Option<HarmCells>,
     /// What the reader of the results should know.
     pub warnings: Vec<String>,
     /// Whether it was stopped before its end.
@@ -51,10 +58,11 @@ pub struct Comparison {
 }
 
 impl Comparison {
-    /// All cells: those of recommenders, then those of agents.
+    /// All cells: those of recommenders, then those of agents, then those of policies against harm.
     pub fn cells(&self) -> impl Iterator<Item = &Cell> {
         let offline = self.offline.iter().flat_map(|part| &part.cells);
-        offline.chain(self.interactive.iter().flat_map(|part| &part.cells))
+        let agents = self.interactive.iter().flat_map(|part| &part.cells);
+        offline.chain(agents).chain(self.harm.iter().flat_map(|part| &part.cells))
     }
 }
 
@@ -70,11 +78,11 @@ pub struct Cell {
 /// Which cell of its part of a comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Place {
-    /// Index of the setting, or of the agent.
+    /// Index of the setting, of the agent, or of the case of a policy against harm.
     pub setting: usize,
     /// The seed.
     pub seed: u64,
-    /// The fold, from 0; 0 of an agent.
+    /// The fold, from 0; 0 of all but recommenders on held-out rows.
     pub fold: usize,
 }
 
@@ -113,25 +121,40 @@ pub(crate) fn base_run(threads: usize, cancel: &Arc<AtomicBool>) -> Result<Run, 
 /// Runs `experiment`. With a store, finished cells are found there and each new one is kept at once.
 ///
 /// # Errors
-/// [`Failure::Data`] where there is no data to compare on, [`Failure::Experiment`] for slates longer than the catalogue, [`Failure::Write`] where results can not be kept. A plugin
-/// that fails is no error: its cell has [`CellEnd::Failed`].
+/// [`Failure::Data`] where there is no data to compare on, or no harm in it to compare by, [`Failure::Experiment`] for slates
+/// longer than the catalogue, [`Failure::Write`] where results can not be kept. A plugin that fails is no error: its cell has
+/// [`CellEnd::Failed`].
 pub fn compare(experiment: &Experiment, store: Option<&Store>, host: &Host) -> Result<Comparison, Failure> {
     let base = base_run(host.threads, &host.cancel)?;
     let runner = Runner { store, host, base };
     let seeds = &experiment.seeds;
     let mut warnings = experiment.warnings.clone();
-    let data = experiment.offline.as_ref().map(|part| offline::Shared::open(part, &runner)).transpose()?;
-    let offline = data.as_ref().map(|shared| offline::Work::begin(shared, seeds, &runner)).transpose()?;
+    let open = |source| Loaded::open(source, &runner.base, &host.progress);
+    let loaded = experiment.data.as_ref().map(open).transpose()?;
+    if let Some(loaded) = &loaded {
+        loaded.announce(&runner);
+        warnings.extend(loaded.remarks.iter().cloned());
+    }
+    let offline = experiment.offline.as_ref().zip(loaded.as_ref());
+    let offline = offline.map(|(part, loaded)| offline::Work::begin(part, loaded, seeds, &runner)).transpose()?;
     let interactive =
         experiment.interactive.as_ref().map(|part| interactive::Work::begin(part, seeds, &runner)).transpose()?;
-    let missing = offline.as_ref().map_or(0, |w| w.missing()) + interactive.as_ref().map_or(0, |w| w.missing());
-    host.progress.begin(missing);
+    let harm = experiment.harm.as_ref().zip(loaded.as_ref());
+    let harm = harm.map(|(part, loaded)| harm::Work::begin(part, loaded, seeds, &runner)).transpose()?;
+    let missing = [
+        offline.as_ref().map_or(0, |w| w.missing()),
+        interactive.as_ref().map_or(0, |w| w.missing()),
+        harm.as_ref().map_or(0, |w| w.missing()),
+    ];
+    host.progress.begin(missing.iter().sum());
     let offline = offline.map(|work| work.run(&mut warnings)).transpose()?;
     let interactive = interactive.map(interactive::Work::run).transpose()?;
+    let harm = harm.map(harm::Work::run).transpose()?;
     host.progress.end();
-    let interrupted =
-        offline.as_ref().is_some_and(|p| p.cut_short) || interactive.as_ref().is_some_and(|p| p.cut_short);
-    let mut comparison = Comparison { offline, interactive, warnings, interrupted };
+    let interrupted = offline.as_ref().is_some_and(|p| p.cut_short)
+        || interactive.as_ref().is_some_and(|p| p.cut_short)
+        || harm.as_ref().is_some_and(|p| p.cut_short);
+    let mut comparison = Comparison { offline, interactive, harm, warnings, interrupted };
     let other = |c: &&Cell| matches!(&c.end, CellEnd::Found(outcome) if outcome.build.as_deref() != cell::build());
     let others = comparison.cells().filter(other).count();
     if others > 0 {

@@ -2,16 +2,16 @@
 
 use super::Place;
 use super::cells::{Cells, Runner};
+use super::data::Loaded;
 use crate::cell::{self, Outcome};
 use crate::compare::Cell;
-use crate::experiment::{Offline, Source};
+use crate::experiment::Offline;
 use crate::failure::Failure;
 use crate::load::{self, Description};
-use crate::panics;
 use crate::protocol::{offline, ranking};
 use crate::split::{self, Division, Fold};
 use crate::store::Store;
-use evenhand_core::{Dataset, Error, Ids, Run, Scale, Streams};
+use evenhand_core::{Ids, Scale, Streams};
 use std::borrow::Cow;
 
 /// What came out of comparing recommenders on held-out rows.
@@ -36,7 +36,7 @@ pub struct OfflineCells {
 /// A comparison of recommenders under way.
 pub(super) struct Work<'a> {
     runner: &'a Runner<'a>,
-    shared: &'a Shared<'a>,
+    shared: Shared<'a>,
     seeds: &'a [u64],
     cells: Cells,
     /// The division of the first seed.
@@ -46,29 +46,35 @@ pub(super) struct Work<'a> {
 }
 
 /// What the cells have in common.
-pub(super) struct Shared<'a> {
+#[derive(Clone, Copy)]
+struct Shared<'a> {
     part: &'a Offline,
-    data: Dataset,
-    digest: String,
-    /// What was guessed about the data.
-    remarks: Vec<String>,
+    loaded: &'a Loaded,
 }
 
 impl<'a> Work<'a> {
     /// Looks at the first division of the data, and for cells that are finished.
-    pub(super) fn begin(shared: &'a Shared<'a>, seeds: &'a [u64], runner: &'a Runner<'a>) -> Result<Self, Failure> {
-        let part = shared.part;
+    pub(super) fn begin(
+        part: &'a Offline,
+        loaded: &'a Loaded,
+        seeds: &'a [u64],
+        runner: &'a Runner<'a>,
+    ) -> Result<Self, Failure> {
+        if let Some(choose) = &part.choose {
+            choose.by.check(loaded.data.protected()).map_err(Failure::of_data)?;
+        }
+        let shared = Shared { part, loaded };
         // The division of the first seed tells how many folds there are, also where every cell is found.
         let mut first = shared.divide(seeds[0])?;
         let fold = shared.fold(seeds[0], &first, 0)?;
         let test_rows = fold.test.len();
-        let without_rivals = without_rivals(part, &fold, shared.data.scale);
+        let without_rivals = without_rivals(part, &fold, loaded.data.scale);
         drop(fold);
         first.warnings.extend(without_rivals);
         let places = places(part, seeds, first.count()).collect();
         let whole = |store: &Store, outcome: &Outcome| !part.eval.users || store.has_users(outcome);
-        let cells = Cells::begin(places, whole, runner, |place| cell::of_recommender(part, &shared.digest, place));
-        let description = load::describe(&shared.data);
+        let cells = Cells::begin(places, whole, runner, |place| cell::of_recommender(part, &loaded.digest, place));
+        let description = load::describe(&loaded.data);
         let work = Self { runner, shared, seeds, cells, first: Some(first), description, test_rows };
         work.announce();
         Ok(work)
@@ -81,8 +87,7 @@ impl<'a> Work<'a> {
 
     /// Runs them.
     pub(super) fn run(mut self, warnings: &mut Vec<String>) -> Result<OfflineCells, Failure> {
-        let Shared { part, data, digest, remarks } = self.shared;
-        warnings.extend(remarks.iter().cloned());
+        let Shared { part, loaded: Loaded { data, digest, .. } } = self.shared;
         let about = if self.seeds.len() > 1 { format!(" (seed {})", self.seeds[0]) } else { String::new() };
         let doubts = self.first.iter().flat_map(|first| &first.warnings);
         warnings.extend(doubts.map(|w| format!("{w}{about}")));
@@ -134,15 +139,8 @@ impl<'a> Work<'a> {
 
     /// Says on stderr what is about to be compared.
     fn announce(&self) {
-        let (part, data) = (self.shared.part, &self.description);
+        let part = self.shared.part;
         let say = |text: String| self.runner.host.progress.note(&text);
-        say(format!("  data    {}  {} users  {} items  {} rows", data.name, data.users, data.items, data.rows));
-        for groups in data.user_groups.iter().filter(|g| !g.protected) {
-            say(format!("  groups  users by {groups}"));
-        }
-        for (side, groupings) in [("users", &data.user_groups), ("items", &data.item_groups)] {
-            groupings.iter().filter(|g| g.protected).for_each(|groups| say(format!("  groups  {side} by {groups}")));
-        }
         let held =
             part.validation.map_or_else(String::new, |share| format!("  validation {share} of the training rows"));
         say(format!("  split   {}  {} test rows{held}", part.split.name(), self.test_rows));
@@ -156,17 +154,8 @@ impl<'a> Work<'a> {
 }
 
 impl<'a> Shared<'a> {
-    /// Loads the data.
-    pub(super) fn open(part: &'a Offline, runner: &Runner<'_>) -> Result<Self, Failure> {
-        let (data, remarks) = open(&part.data, runner)?;
-        if let Some(choose) = &part.choose {
-            choose.by.check(data.protected()).map_err(Failure::of_data)?;
-        }
-        Ok(Self { part, digest: cell::digest(&data), data, remarks })
-    }
-
-    fn divide(&self, seed: u64) -> Result<Division<'_>, Failure> {
-        Division::new(&self.data, &self.part.split, &Streams::new(seed)).map_err(Failure::of_data)
+    fn divide(&self, seed: u64) -> Result<Division<'a>, Failure> {
+        Division::new(&self.loaded.data, &self.part.split, &Streams::new(seed)).map_err(Failure::of_data)
     }
 
     /// One fold of the division with that seed, its validation rows held out where there are to be some.
@@ -206,27 +195,4 @@ fn places<'a>(part: &Offline, seeds: &'a [u64], folds: usize) -> impl Iterator<I
     let of_seed = move |setting, seed| (0..folds).map(move |fold| Place { setting, seed, fold });
     let of_setting = move |setting| seeds.iter().flat_map(move |&seed| of_seed(setting, seed));
     (0..part.settings.len()).flat_map(of_setting)
-}
-
-/// Loads the data, or has it made; and what was guessed on the way.
-fn open(source: &Source, runner: &Runner<'_>) -> Result<(Dataset, Vec<String>), Failure> {
-    let base: &Run = &runner.base;
-    let read = || match source {
-        Source::Path { path, options } => {
-            let (data, notes) = base.install(|| load::load_with_notes(path, options))?;
-            runner.host.progress.note(&format!("  read    {notes}"));
-            Ok((data, notes.remarks))
-        }
-        Source::Simulator { recipe, seed, protect } => {
-            let mut data = recipe.open(&base.clone().with_seed(*seed).child("data"))?.dataset()?;
-            data.check()?;
-            protect.apply(&mut data)?;
-            let doubts = load::doubts(&data);
-            Ok((data, doubts))
-        }
-    };
-    let data = panics::caught(read).map_err(|panic| Failure::Data(Error::Unusable(panic)))?;
-    let (data, remarks) = data.map_err(Failure::of_data)?;
-    data.check().map_err(Failure::Data)?;
-    Ok((data, remarks))
 }

@@ -1,14 +1,14 @@
 //! The attacks on fitted factors that an experiment asks for, and the controls that go with them.
 
 use super::Setting;
-use super::document::{self, Table};
+use super::document;
 use super::reader::Reader;
+use super::several::{distinct, elements, listed};
 use crate::failure::Failure;
 use evenhand_plugins::pairwise::{Attack, Direction};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 use toml::Spanned;
-use toml::de::{DeArray, DeValue};
 
 /// How the factors of fitted models are perturbed: every direction with every length.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -50,12 +50,8 @@ pub(super) fn read<'t>(reader: &Reader<'_, 't>, value: document::Value<'t>) -> R
     let span = value.span();
     let mut table = reader.table(value, "attack")?;
     ["direction", "eps"].into_iter().for_each(|key| listed(&mut table, key));
-    let elements = |key: &str| -> Vec<Range<usize>> {
-        let list = table.get(key).and_then(|v| v.get_ref().as_array());
-        list.into_iter().flat_map(|list| list.iter().map(Spanned::span)).collect()
-    };
     let place = |key: &str| table.get(key).map_or(span.clone(), Spanned::span);
-    let (each_eps, places) = (elements("eps"), ["direction", "eps", "draws"].map(place));
+    let (each_eps, places) = (elements(&table, "eps"), ["direction", "eps", "draws"].map(place));
     let mut attacks: Attacks = reader.document.read(table, span, "attack", &[])?;
     let error = |place: &Range<usize>, text: String| Err(reader.document.error(place.clone(), text));
     if attacks.direction.is_empty() {
@@ -80,26 +76,6 @@ pub(super) fn read<'t>(reader: &Reader<'_, 't>, value: document::Value<'t>) -> R
     attacks.direction = distinct(attacks.direction);
     attacks.eps = distinct(attacks.eps);
     Ok(attacks)
-}
-
-/// A single value becomes a list of one.
-fn listed<'t>(table: &mut Table<'t>, key: &str) {
-    let Some(value) = table.get_mut(key).filter(|value| !value.get_ref().is_array()) else { return };
-    let span = value.span();
-    let mut list = DeArray::new();
-    list.push(std::mem::replace(value, Spanned::new(span.clone(), DeValue::Boolean(false))));
-    *value = Spanned::new(span, DeValue::Array(list));
-}
-
-/// The values in order, each once.
-fn distinct<T: PartialEq + Copy>(values: Vec<T>) -> Vec<T> {
-    let mut kept: Vec<T> = Vec::new();
-    values.into_iter().for_each(|value| {
-        if !kept.contains(&value) {
-            kept.push(value);
-        }
-    });
-    kept
 }
 
 /// The settings, each of them followed by its control where it has one that is not among them. One control for all settings

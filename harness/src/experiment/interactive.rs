@@ -251,7 +251,10 @@ mod tests {
         let agent = "[[interactive.agent]]\nrecommender = 'als'\n";
         let greedy = "policy = 'greedy'\n";
         for (text, expected) in [
-            ("name = 'x'".to_string(), "e.toml:1:1: no `[[run]]` and no `[interactive]`: nothing to compare"),
+            (
+                "name = 'x'".to_string(),
+                "e.toml:1:1: no `[[run]]`, no `[interactive]` and no `[harm]`: nothing to compare",
+            ),
             ("[interactive]\nperiods = 3\n".into(), "e.toml:1:1: `[interactive]` without `simulator`"),
             (HEAD.into(), "e.toml:1:1: `[interactive]` without `[[interactive.agent]]`: nothing to compare"),
             (

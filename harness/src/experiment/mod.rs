@@ -51,6 +51,22 @@
 //! learning = "refit"                # see `Learning`; by default what the recommender can do
 //! ```
 //!
+//! And it may have policies that meet users who change with what they consume, on the same `[data]` as the recommenders:
+//!
+//! ```toml
+//! [harm]
+//! harmful = { groups = "genre", any = ["Horror"] }    # which items are harmful; see `load::HarmLabels`
+//! k = 1                             # size of a set, by default 1
+//! rule = "exactly"                  # of every set; or "at-most", or "independent": that many on average
+//! c = 6.0                           # weight of not taking what is shown, or how to find it: { grid = [5, 10], click = 0.5 }
+//! lambda = [10, 100]                # one or several prices of harm; several give a trade-off curve; by default 100
+//! users = 100                       # drawn with each seed; by default all; see `HarmOptions` for the other keys
+//!
+//! [[harm.run]]
+//! recommender = "mf"                # any recommender with factors: the profiles and the items as they see them
+//! policy = ["uniform", "top-k", "alternating"]
+//! ```
+//!
 //! An array where a parameter is a single value is an axis of a grid: the run above has two settings. A parameter that
 //! is a list itself takes an array of arrays as an axis. The parameters of a nested plugin may be axes too, and `none`
 //! leaves out what may be left out: `fairness = ["none", { plugin = "value", rated_items = [true, false] }]`. The order
@@ -65,18 +81,21 @@ mod attack;
 mod choose;
 mod document;
 mod grid;
+mod harm;
 mod interactive;
 mod loading;
 mod offline;
 mod plugin;
 mod reader;
 mod seeds;
+mod several;
 #[cfg(test)]
 mod tests;
 
 pub use attack::Attacks;
 pub(crate) use attack::direction_name;
 pub use choose::{By, Choose, Within};
+pub use harm::{Calibration, Case, HarmOptions, Mitigation, Weight};
 pub use interactive::{Agent, Cold, Interactive, Learning, Options};
 pub(crate) use loading::load_options;
 pub use offline::{Eval, Offline, Relevant, Setting, Source};
@@ -94,10 +113,14 @@ pub struct Experiment {
     pub name: String,
     /// One repetition for each: a seed decides the split and all randomness of fitting, never the data.
     pub seeds: Vec<u64>,
+    /// Where the data comes from that recommenders and policies are measured on, if there is any.
+    pub data: Option<Source>,
     /// Recommenders on held-out rows, if that is asked for.
     pub offline: Option<Offline>,
     /// Agents in a world that answers, if that is asked for.
     pub interactive: Option<Interactive>,
+    /// Policies that meet users who change with what they are shown, if that is asked for.
+    pub harm: Option<Mitigation>,
     /// What the reader of the results should know.
     pub warnings: Vec<String>,
     /// The changes made on the command line, as given.
@@ -113,8 +136,8 @@ pub struct Overrides {
     pub data: Option<PathBuf>,
     /// Seeds to be used instead, from `--seeds`.
     pub seeds: Option<Vec<u64>>,
-    /// `KEY=VALUE` from `--set`: the path to a value with dots, and TOML. A `[[run]]` or an
-    /// `[[interactive.agent]]` is found by its recommender, its label, its place from 0, or `*` for all:
+    /// `KEY=VALUE` from `--set`: the path to a value with dots, and TOML. A `[[run]]`, an
+    /// `[[interactive.agent]]` or a `[[harm.run]]` is found by its recommender, its label, its place from 0, or `*` for all:
     /// `run.als.params.factors=32`.
     pub set: Vec<String>,
 }
@@ -139,25 +162,33 @@ impl Experiment {
         let given = apply(&mut document, overrides, &mut warnings)?;
         let catalog = catalog::all().map_err(Failure::Plugin)?;
         let mut reader = Reader { document: &document, catalog: &catalog, folder, warnings };
-        let (mut name, mut seeds, mut interactive) = (None, None, None);
+        let (mut name, mut seeds, mut interactive, mut harm) = (None, None, None, None);
         let mut offline = offline::Parts::default();
         for (key, value) in document.root.clone() {
             match key.get_ref().as_ref() {
                 "name" => name = Some(reader.text(&value, "name")?),
                 "seeds" => seeds = Some(reader.seeds(&value)?),
                 "interactive" => interactive = Some(interactive::read(&mut reader, value)?),
+                "harm" => {
+                    let span = value.span();
+                    harm = Some((harm::read(&mut reader, value)?, span));
+                }
                 part if offline::Parts::KEYS.contains(&part) => offline.read(&mut reader, part, value)?,
                 other => {
-                    let known = [&["name", "seeds", "interactive"][..], &offline::Parts::KEYS].concat();
+                    let known = [&["name", "seeds", "interactive", "harm"][..], &offline::Parts::KEYS].concat();
                     return Err(document.unknown_key(key.span(), other, &known));
                 }
             }
         }
-        let paths = std::mem::take(&mut offline.paths);
-        let offline = offline.finish(&reader)?;
+        let mut paths = std::mem::take(&mut offline.paths);
+        paths.extend(harm.iter_mut().flat_map(|(part, _)| std::mem::take(&mut part.paths)));
+        let (data, offline) = offline.finish(&reader, harm.is_some())?;
         let warnings = reader.warnings;
-        if offline.is_none() && interactive.is_none() {
-            return Err(document.error(0..0, "no `[[run]]` and no `[interactive]`: nothing to compare"));
+        if offline.is_none() && interactive.is_none() && harm.is_none() {
+            return Err(document.error(0..0, "no `[[run]]`, no `[interactive]` and no `[harm]`: nothing to compare"));
+        }
+        if let (Some((_, span)), None) = (&harm, &data) {
+            return Err(document.error(span.clone(), "`[harm]` and no `[data]`: nothing to compare on"));
         }
         for (key, path) in paths {
             // As it was resolved: the copy beside the results lies in another folder.
@@ -166,8 +197,10 @@ impl Experiment {
         Ok(Self {
             name: name.unwrap_or_else(|| "comparison".into()),
             seeds: seeds.unwrap_or_else(|| vec![0]),
+            data,
             offline,
             interactive,
+            harm: harm.map(|(part, _)| part),
             warnings,
             overrides: given,
             effective: document.to_toml()?,

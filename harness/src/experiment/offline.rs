@@ -16,8 +16,6 @@ use std::path::PathBuf;
 
 /// Recommenders to be compared on held-out rows of a data set.
 pub struct Offline {
-    /// Where the data comes from.
-    pub data: Source,
     /// How it is divided.
     pub split: Split,
     /// Share of the training rows held out for choosing between settings.
@@ -129,6 +127,8 @@ pub(super) struct Parts<'a, 't> {
     choose: Option<(Choose, Places<'a, 't>)>,
     /// Where the last of its keys stands, if there is any.
     begun: Option<Range<usize>>,
+    /// Whether there are others than `data`, which is not of this part alone.
+    own: bool,
     /// Paths in it as they hold in every folder, with their keys.
     pub(super) paths: Vec<(String, String)>,
 }
@@ -146,6 +146,7 @@ impl<'a, 't> Parts<'a, 't> {
     ) -> Result<(), Failure> {
         let span = value.span();
         self.begun = Some(span.clone());
+        self.own |= key != "data";
         match key {
             "data" => {
                 let source = reader.source(reader.table(value, "data")?, span)?;
@@ -167,9 +168,16 @@ impl<'a, 't> Parts<'a, 't> {
         Ok(())
     }
 
-    /// The whole part, where there is any of it.
-    pub(super) fn finish(self, reader: &Reader<'a, 't>) -> Result<Option<Offline>, Failure> {
-        let Some(begun) = self.begun else { return Ok(None) };
+    /// The data, and the whole part where there is any of it. Where the data is `shared`, it alone does not begin the part.
+    pub(super) fn finish(
+        self,
+        reader: &Reader<'a, 't>,
+        shared: bool,
+    ) -> Result<(Option<Source>, Option<Offline>), Failure> {
+        let Some(begun) = self.begun else { return Ok((None, None)) };
+        if shared && !self.own {
+            return Ok((self.data, None));
+        }
         // What the command line has begun alone, such as data for an experiment of agents, is told as its fault.
         let place = if reader.document.is_change(&begun) { begun } else { 0..0 };
         let missing = |what: &str| reader.document.error(place.clone(), format!("no {what}"));
@@ -182,15 +190,15 @@ impl<'a, 't> Parts<'a, 't> {
             Some((attacks, place)) => (Some(attacks), attack::with_controls(reader, settings, &place)?),
             None => (None, settings),
         };
-        Ok(Some(Offline {
-            data,
+        let offline = Offline {
             split: self.split.unwrap_or_default(),
             eval: self.eval.unwrap_or_default(),
             validation: self.validation,
             attack,
             settings,
             choose: self.choose.map(|(choose, _)| choose),
-        }))
+        };
+        Ok((Some(data), Some(offline)))
     }
 }
 
@@ -210,6 +218,10 @@ fn absolute(source: &Source) -> Vec<(String, String)> {
     paths.extend(selected.map(|(key, file)| (format!("data.select.{key}"), load::beside(path, file))));
     paths.extend(of_groups("user_groups", &options.user_groups));
     paths.extend(of_groups("item_groups", &options.item_groups));
-    let text = |path: PathBuf| std::path::absolute(&path).unwrap_or(path).into_os_string().into_string().ok();
-    paths.into_iter().filter_map(|(key, path)| Some((key, text(path)?))).collect()
+    paths.into_iter().filter_map(|(key, path)| Some((key, everywhere(path)?))).collect()
+}
+
+/// A path as it holds in every folder; `None` for one that is no Unicode.
+pub(super) fn everywhere(path: PathBuf) -> Option<String> {
+    std::path::absolute(&path).unwrap_or(path).into_os_string().into_string().ok()
 }

@@ -53,6 +53,10 @@ fn of(experiment: &Experiment) -> &Offline {
     experiment.offline.as_ref().expect("an offline part")
 }
 
+fn source(experiment: &Experiment) -> &Source {
+    experiment.data.as_ref().expect("data")
+}
+
 /// The message about an experiment with those lines.
 fn error(text: &str, set: &[&str]) -> String {
     parse(text, set).err().expect("an error").to_string()
@@ -130,14 +134,14 @@ fn groupings_are_declared_and_protected() {
     let e = parse(&text, &set).unwrap();
     let again = Experiment::parse("e", &e.effective, Path::new("/elsewhere"), &Overrides::default()).unwrap();
     for (e, file) in [(&e, "c.csv"), (&again, "/folder/c.csv")] {
-        let Source::Path { options, .. } = &of(e).data else { panic!("a path") };
+        let Source::Path { options, .. } = source(e) else { panic!("a path") };
         assert_eq!(options.protect, load::Protect { users: Some("age".into()), items: Some("kind".into()) });
         assert!(matches!(&options.item_groups["kind"], load::Grouping::Rule { rule: load::ListRule::Any, .. }));
         assert_eq!(options.user_groups["cohort"], load::Grouping::File { file: file.into() });
     }
     let simulated = "[data]\nsimulator = 'biased-ratings'\n";
     let e = parse(&format!("{simulated}{run}"), &["data.protect.users=gender"]).unwrap();
-    assert!(matches!(&of(&e).data, Source::Simulator { protect, .. } if protect.users.as_deref() == Some("gender")));
+    assert!(matches!(source(&e), Source::Simulator { protect, .. } if protect.users.as_deref() == Some("gender")));
     for (text, set, expected) in [
         (format!("{DATA}protect.user = 'age'\n{run}"), "", "e.toml:3:9: unknown key `user` (did you mean `users`?)"),
         (
@@ -312,7 +316,7 @@ fn changes_reach_every_part_and_are_recorded() {
     assert_eq!(e.overrides[0], "--set name=trial");
     let again = Experiment::parse("again", &e.effective, Path::new("/elsewhere"), &Overrides::default()).unwrap();
     assert_eq!(labels(&of(&again).settings), labels(&of(&e).settings));
-    assert!(matches!(&of(&again).data, Source::Path { path, .. } if path == Path::new("/folder/x")));
+    assert!(matches!(source(&again), Source::Path { path, .. } if path == Path::new("/folder/x")));
 }
 
 #[test]
@@ -364,7 +368,7 @@ fn data_and_seeds_of_the_command_line_win() {
     let overrides = Overrides { data: Some("here".into()), seeds: Some(vec![1, 2]), ..Overrides::default() };
     let e = Experiment::parse("e", text, Path::new("/folder"), &overrides).unwrap();
     assert_eq!(e.seeds, [1, 2]);
-    let Source::Path { path, options } = &of(&e).data else { panic!("a path") };
+    let Source::Path { path, options } = source(&e) else { panic!("a path") };
     assert_eq!((path.as_path(), &**options), (Path::new("here"), &load::Options::default()));
     assert_eq!(e.overrides, ["--data here", "--seeds 1,2"]);
     assert!(e.warnings[0].contains("so these no longer hold: `format`; repeat"), "{:?}", e.warnings);
@@ -375,7 +379,7 @@ fn files_stand_beside_the_ratings_wherever_the_effective_experiment_lies() {
     let run = "[[run]]\nrecommender = 'test-probe'\n";
     let e = parse(&format!("[data]\npath = 'd/x.csv'\ntest = 'y.csv'\n{run}"), &[]).unwrap();
     let again = Experiment::parse("e", &e.effective, Path::new("/elsewhere"), &Overrides::default()).unwrap();
-    let Source::Path { path, options } = again.offline.unwrap().data else { panic!("a path") };
+    let Source::Path { path, options } = again.data.unwrap() else { panic!("a path") };
     assert_eq!(
         (path.as_path(), options.test.as_deref()),
         (Path::new("/folder/d/x.csv"), Some(Path::new("/folder/d/y.csv")))
@@ -417,7 +421,8 @@ fn all_shipped_experiments_are_fine() {
     names.sort_unstable();
     let equal_experience = ["ml-1m", "ml-1m-corrected", "synthetic"].map(|data| format!("equal-experience-{data}"));
     let first = ["apr", "bandits", "default"].map(String::from);
-    assert_eq!(names, [&first[..], &equal_experience[..], &["ratings".to_string()]].concat());
+    let last = ["harm", "ratings"].map(String::from);
+    assert_eq!(names, [&first[..], &equal_experience[..], &last[..]].concat());
 }
 
 #[test]

@@ -5,9 +5,11 @@
 //! | [`offline`] | how well are held-out rows predicted and ranked, for whom, and what gets shown |
 //! | [`attack`] | what does a ranking lose when the factors behind it are perturbed |
 //! | [`interactive`] | what does an agent lose while it learns from what its own choices return |
+//! | [`harm`] | what do policies come to where users change with what they are shown |
 
 pub mod attack;
 mod fairness;
+pub mod harm;
 pub mod interactive;
 pub mod offline;
 pub(crate) mod ranking;
@@ -32,7 +34,7 @@ pub struct Measured {
     pub actions: Vec<Action>,
     /// What full rankings came to, clean and under every attack, of recommenders that were attacked.
     pub attacks: Vec<Attacked>,
-    /// The ranking metrics of every user, of recommenders that were asked to keep them.
+    /// The numbers of every user, of cells that were asked to keep them.
     pub users: Option<Vec<PerUser>>,
     /// Wall-clock times; no part of the result.
     pub seconds: Seconds,

@@ -4,7 +4,7 @@
 
 use crate::compare::{Cell, CellEnd, Comparison};
 use crate::experiment::{Experiment, Setting};
-use crate::protocol::{interactive, offline};
+use crate::protocol::{harm, interactive, offline};
 
 /// `results.csv`: every number of every finished cell, in the order of the experiment. Equal seeds give equal bytes. The
 /// column `attack` is empty but for full rankings: see [`crate::protocol::attack`].
@@ -49,25 +49,33 @@ fn cells<'a>(
     experiment: &'a Experiment,
     comparison: &'a Comparison,
 ) -> impl Iterator<Item = ([String; HEAD.len()], &'a Cell)> {
-    let head = |protocol: &str, setting: &Setting, cell: &Cell| {
+    let head = |protocol: &str, setting: &Setting, label: &str, cell: &Cell| {
         [
             experiment.name.clone(),
             protocol.into(),
             setting.recommender.into(),
-            setting.label.clone(),
+            label.to_string(),
             setting.params.to_string(),
             cell.place.seed.to_string(),
             cell.place.fold.to_string(),
         ]
     };
     let recommenders = experiment.offline.iter().zip(&comparison.offline).flat_map(move |(part, compared)| {
-        compared.cells.iter().map(move |cell| (head(offline::NAME, &part.settings[cell.place.setting], cell), cell))
+        let setting = |cell: &Cell| &part.settings[cell.place.setting];
+        let of_cell = move |cell| (head(offline::NAME, setting(cell), &setting(cell).label, cell), cell);
+        compared.cells.iter().map(of_cell)
     });
     let agents = experiment.interactive.iter().zip(&comparison.interactive).flat_map(move |(part, compared)| {
         let setting = |cell: &Cell| &part.agents[cell.place.setting].setting;
-        compared.cells.iter().map(move |cell| (head(interactive::NAME, setting(cell), cell), cell))
+        let of_cell = move |cell| (head(interactive::NAME, setting(cell), &setting(cell).label, cell), cell);
+        compared.cells.iter().map(of_cell)
     });
-    recommenders.chain(agents)
+    let policies = experiment.harm.iter().zip(&comparison.harm).flat_map(move |(part, compared)| {
+        let case = |cell: &Cell| &part.cases[cell.place.setting];
+        let of_cell = move |cell| (head(harm::NAME, &case(cell).setting, &case(cell).label, cell), cell);
+        compared.cells.iter().map(of_cell)
+    });
+    recommenders.chain(agents).chain(policies)
 }
 
 /// A table in memory.

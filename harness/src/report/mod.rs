@@ -5,6 +5,7 @@ mod choice;
 mod columns;
 mod fairness;
 mod front;
+mod harm;
 mod interactive;
 mod long;
 mod periods;
@@ -13,6 +14,7 @@ mod table;
 
 pub use attack::{AttackSummary, ControlSummary};
 pub use choice::{Choice, Chosen};
+pub use harm::{CaseSummary, HarmSummary};
 pub use interactive::{AgentSummary, Band, InteractiveSummary, MeanCurve};
 pub use long::{results_csv, timings_csv};
 pub use periods::{curves_csv, periods_csv};

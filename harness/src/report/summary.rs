@@ -3,12 +3,13 @@
 use super::attack::{AttackSummary, ControlSummary, attacks, controls};
 use super::choice::{Choice, choose};
 use super::front::front;
+use super::harm::HarmSummary;
 use super::interactive::InteractiveSummary;
 use crate::cell::Outcome;
 use crate::compare::{Cell, CellEnd, Comparison, OfflineCells};
 use crate::experiment::{Attacks, Eval, Experiment, Offline, Setting};
 use crate::load::Description;
-use crate::protocol::{Figure, interactive, mean_and_sd, metric_name, offline};
+use crate::protocol::{Figure, harm, interactive, mean_and_sd, metric_name, offline};
 use crate::split::Split;
 use serde::Serialize;
 use serde_json::Value as Json;
@@ -43,6 +44,9 @@ pub struct Summary {
     /// Agents in a world that answers, where the experiment has them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub interactive: Option<InteractiveSummary>,
+    /// Policies against harm, where the experiment has them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub harm: Option<HarmSummary>,
     /// Every cell that failed.
     pub failures: Vec<FailedCell>,
 }
@@ -163,10 +167,17 @@ impl Summary {
         let interactive = experiment.interactive.as_ref().zip(comparison.interactive.as_ref());
         let mut failures = Vec::new();
         if let Some((part, cells)) = offline {
-            failed(offline::NAME, &cells.cells, |n| &part.settings[n], &mut failures);
+            let of = |n: usize| (&part.settings[n], part.settings[n].label.as_str());
+            failed(offline::NAME, &cells.cells, of, &mut failures);
         }
         if let Some((part, cells)) = interactive {
-            failed(interactive::NAME, &cells.cells, |n| &part.agents[n].setting, &mut failures);
+            let of = |n: usize| (&part.agents[n].setting, part.agents[n].setting.label.as_str());
+            failed(interactive::NAME, &cells.cells, of, &mut failures);
+        }
+        let mitigation = experiment.harm.as_ref().zip(comparison.harm.as_ref());
+        if let Some((part, cells)) = mitigation {
+            let of = |n: usize| (part.cases[n].setting.as_ref(), part.cases[n].label.as_str());
+            failed(harm::NAME, &cells.cells, of, &mut failures);
         }
         Self {
             schema: 2,
@@ -181,6 +192,7 @@ impl Summary {
             warnings: comparison.warnings.clone(),
             offline: offline.map(|(part, cells)| OfflineSummary::new(part, cells)),
             interactive: interactive.map(|(part, cells)| InteractiveSummary::new(part, &cells.cells)),
+            harm: mitigation.map(|(part, cells)| HarmSummary::new(part, cells)),
             failures,
         }
     }
@@ -207,20 +219,20 @@ impl OfflineSummary {
     }
 }
 
-/// Adds the cells that failed; `setting` is the one of that index.
+/// Adds the cells that failed; `setting` is the one of that index, with what results call it.
 fn failed<'a>(
     protocol: &'static str,
     cells: &[Cell],
-    setting: impl Fn(usize) -> &'a Setting,
+    setting: impl Fn(usize) -> (&'a Setting, &'a str),
     failures: &mut Vec<FailedCell>,
 ) {
     for Cell { place, end } in cells {
         let CellEnd::Failed(reason) = end else { continue };
-        let setting = setting(place.setting);
+        let (setting, label) = setting(place.setting);
         failures.push(FailedCell {
             protocol,
             recommender: setting.recommender.into(),
-            label: setting.label.clone(),
+            label: label.into(),
             seed: place.seed,
             fold: place.fold,
             reason: reason.clone(),
@@ -228,7 +240,7 @@ fn failed<'a>(
     }
 }
 
-/// The finished cells of one setting, or of one agent.
+/// The finished cells of one setting, of one agent, or of one case.
 pub(super) fn of_setting(cells: &[Cell], n: usize) -> Vec<&Outcome> {
     cells.iter().filter(|c| c.place.setting == n).filter_map(Cell::outcome).collect()
 }

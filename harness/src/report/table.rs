@@ -3,7 +3,7 @@
 use super::columns::{Column, Rows, all, column, metric_table, number, present};
 use super::fairness::{choice_table, choice_words, fairness_table, fairness_words};
 use super::summary::{FailedCell, MeanFigure, OfflineSummary, SettingSummary, Summary};
-use super::{attack, interactive};
+use super::{attack, harm, interactive};
 use crate::progress::printable;
 use crate::protocol::{metric_name, offline};
 use comfy_table::presets::UTF8_FULL_CONDENSED;
@@ -40,11 +40,17 @@ fn report(summary: &Summary, width: Option<u16>) -> String {
         }
         out.push_str(&interactive::text(part, summary, width));
     }
+    if let Some(part) = &summary.harm {
+        if !out.is_empty() {
+            out.push('\n');
+        }
+        out.push_str(&harm::text(part, summary, width));
+    }
     for warning in &summary.warnings {
         let _ = writeln!(out, "warn    {}", printable(warning));
     }
     for f in &summary.failures {
-        // An agent has no folds.
+        // Nothing else has folds.
         let fold = if f.protocol == offline::NAME { format!(", fold {}", f.fold) } else { String::new() };
         let _ = writeln!(out, "FAILED  {}, seed {}{fold}: {}", f.label, f.seed, printable(&f.reason));
     }

@@ -161,6 +161,9 @@ fn numbers_by_hand() {
     assert!((figure(CUMULATIVE).value - total).abs() < 1e-12);
 }
 
+/// Policies that must know what harm is, which no world here says.
+const AGAINST_HARM: [&str; 3] = ["alternating", "gradient", "gradient-slsqp"];
+
 /// Every recommender meets the world under every policy that fits it; the others say what they lack.
 #[test]
 fn any_recommender_under_any_policy() {
@@ -172,7 +175,7 @@ fn any_recommender_under_any_policy() {
             "mf" => json!({ "epochs": 5 }),
             _ => json!({}),
         };
-        for policy in Registry::<dyn Policy>::linked().unwrap().iter() {
+        for policy in Registry::<dyn Policy>::linked().unwrap().iter().filter(|p| !p.name.starts_with("test-")) {
             let agent = agent(recommender.name, params.clone(), policy.name, json!({}));
             let what = format!("{} under {}", recommender.name, policy.name);
             match run(small().as_ref(), &agent, &Options { slate: 2, log: true, ..options(3) }, 2) {
@@ -182,6 +185,7 @@ fn any_recommender_under_any_policy() {
                     assert_eq!(measured.actions.len(), 3 * 30 * 2, "{what}");
                     assert!(measured.actions.iter().all(|a| a.propensity > 0.0 && a.propensity <= 1.0), "{what}");
                 }
+                Err(Error::Unsupported { .. }) if AGAINST_HARM.contains(&policy.name) => {}
                 Err(Error::Unsupported { .. }) => {
                     assert!(["thompson", "ucb"].contains(&policy.name), "{what} is not supported");
                     assert_ne!(recommender.name, "bayesian-linear", "{what} is not supported");

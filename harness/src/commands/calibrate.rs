@@ -1,0 +1,137 @@
+//! `calibrate`: what every weight of not taking what is shown comes to, and which one to choose.
+
+use super::{print, print_json};
+use crate::cli;
+use crate::compare::{Labelled, Loaded, base_run};
+use crate::experiment::{Calibration, Experiment, Overrides, Setting};
+use crate::failure::{End, Failure};
+use crate::interrupt;
+use crate::panics;
+use crate::progress::{Progress, printable};
+use crate::protocol::harm::{self, Tried};
+use crate::report::new_table;
+use comfy_table::{Cell, CellAlignment};
+use evenhand_core::{Error, Run};
+use evenhand_plugins::stationary::Value;
+use serde_json::{Value as Json, json};
+use std::fmt::Write;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+pub(super) fn run(args: &cli::Calibrate) -> Result<End, Failure> {
+    let seeds = args.seeds.as_ref().map(|s| s.0.clone());
+    let overrides = Overrides { data: args.data.clone(), seeds, set: args.set.clone() };
+    let experiment = Experiment::read(&args.experiment, &overrides)?;
+    let Some((part, source)) = experiment.harm.as_ref().zip(experiment.data.as_ref()) else {
+        let text = format!("{}: no `[harm]` to be calibrated", args.experiment.display());
+        return Err(Failure::Usage(text));
+    };
+    let cancel = interrupt::flag();
+    let base = base_run(args.threads.count.into(), &cancel)?;
+    let progress = if args.quiet { Progress::silent() } else { Progress::stderr() };
+    let loaded = Loaded::open(source, &base, &progress)?;
+    let labelled = Labelled::new(part, &loaded)?;
+    let mut settings: Vec<&Arc<Setting>> = Vec::new();
+    for case in &part.cases {
+        if !settings.iter().any(|known| known.same(&case.setting)) {
+            settings.push(&case.setting);
+        }
+    }
+    let (rule, seed) = (harm::rule(&part.options), experiment.seeds[0]);
+    progress.begin(settings.len());
+    let mut found = Vec::new();
+    for setting in &settings {
+        let name = format!("{}  seed {seed}", setting.label);
+        let run = base.clone().with_seed(seed).with_observer(progress.start(&name));
+        let start = Instant::now();
+        let result = match panics::caught(|| try_grid(setting, &labelled, &run)) {
+            Ok(Err(Error::Cancelled)) if cancel.load(Ordering::SeqCst) => break,
+            Ok(done) => done.map_err(|e| e.to_string()),
+            Err(panic) => Err(panic),
+        };
+        match &result {
+            Ok(_) => progress.finish(&name, &format!("{:.2} s", start.elapsed().as_secs_f64()), false),
+            Err(reason) => progress.finish(&name, &format!("FAILED: {reason}"), true),
+        }
+        found.push(Found { setting, result });
+    }
+    progress.end();
+    if args.json {
+        print_json(&found.iter().map(|f| f.json(&rule, seed)).collect::<Vec<_>>())?;
+    } else {
+        print(&found.iter().map(|f| f.text(&rule, seed)).collect::<Vec<_>>().join("\n"))?;
+    }
+    Ok(if found.len() < settings.len() {
+        End::Interrupted
+    } else if found.iter().any(|f| f.result.is_err()) {
+        End::SomeFailed
+    } else {
+        End::Fine
+    })
+}
+
+/// Tries the grid on a recommender, fitted anew; and the number of users.
+fn try_grid(setting: &Setting, labelled: &Labelled<'_>, run: &Run) -> evenhand_core::Result<(Vec<Tried>, usize)> {
+    let embedding = harm::embed(setting.recipe.as_ref(), &labelled.loaded.data, run)?;
+    harm::tried(embedding.model.as_ref(), &labelled.part.options, &labelled.harmful, run)
+}
+
+/// One recommender, with what every weight comes to.
+struct Found<'a> {
+    setting: &'a Setting,
+    result: Result<(Vec<Tried>, usize), String>,
+}
+
+impl Found<'_> {
+    fn json(&self, rule: &Calibration, seed: u64) -> Json {
+        let Setting { recommender, label, params, .. } = self.setting;
+        let head = json!({ "recommender": recommender, "label": label, "params": params, "seed": seed });
+        let value = |v: &Value| json!({ "click": v.click, "harm": v.harm });
+        let tail = match &self.result {
+            Err(reason) => json!({ "error": reason }),
+            Ok((tried, users)) => json!({
+                "users": users,
+                "click": rule.click,
+                "chosen": chosen(tried, rule),
+                "grid": tried.iter().map(|t| {
+                    json!({ "c": t.c, "uniform": value(&t.uniform), "alternating": value(&t.alternating) })
+                }).collect::<Vec<_>>(),
+            }),
+        };
+        let entries = [head, tail].into_iter().filter_map(|json| match json {
+            Json::Object(map) => Some(map),
+            _ => None,
+        });
+        Json::Object(entries.flatten().collect())
+    }
+
+    fn text(&self, rule: &Calibration, seed: u64) -> String {
+        let label = &self.setting.label;
+        let (tried, users) = match &self.result {
+            Ok(done) => done,
+            Err(reason) => return format!("FAILED  {label}, seed {seed}: {}\n", printable(reason)),
+        };
+        let mut table = new_table();
+        table.set_header(["c", "click of uniform", "harm", "click of alternating", "harm"]);
+        let number = |text: String| Cell::new(text).set_alignment(CellAlignment::Right);
+        let chosen = chosen(tried, rule);
+        for t in tried {
+            let mark = if chosen == Some(t.c) { "*" } else { " " };
+            let numbers = [t.uniform.click, t.uniform.harm, t.alternating.click, t.alternating.harm];
+            let head = number(format!("{}{mark}", t.c));
+            table.add_row(std::iter::once(head).chain(numbers.map(|value| number(format!("{value:.3}")))));
+        }
+        let mut out = format!("{label}: means over {users} users, seed {seed}\n{table}\n");
+        let click = rule.click;
+        let _ = match chosen {
+            Some(c) => writeln!(out, "* c = {c}, the largest at which the click of uniform is at least {click}"),
+            None => writeln!(out, "no c here at which the click of uniform is at least {click}; try smaller ones"),
+        };
+        out
+    }
+}
+
+fn chosen(tried: &[Tried], rule: &Calibration) -> Option<f64> {
+    harm::chosen(tried.iter().map(|t| (t.c, t.uniform.click)), rule.click)
+}

@@ -1,0 +1,191 @@
+//! Policies that meet users who change with what they are shown: every case with every seed.
+
+use super::cells::{Cells, Runner};
+use super::data::Loaded;
+use super::{Cell, Place};
+use crate::cell::{self, Outcome};
+use crate::experiment::{Mitigation, Setting};
+use crate::failure::Failure;
+use crate::load::{self, Description, HarmLabels};
+use crate::protocol::harm::{self, Embedding};
+use crate::store::Store;
+use evenhand_core::{Error, Ids, Result, Run};
+use std::sync::Arc;
+
+/// What came out of comparing policies by the harm that they do.
+#[derive(Debug)]
+pub struct HarmCells {
+    /// The data.
+    pub data: Description,
+    /// Hash of the data.
+    pub digest: String,
+    /// Number of harmful items.
+    pub harmful: usize,
+    /// Number of users who are drawn.
+    pub users: usize,
+    /// Names of the users, where their numbers are kept.
+    pub user_ids: Option<Ids>,
+    /// Every cell, by case and seed.
+    pub cells: Vec<Cell>,
+    /// Whether some cells were not run.
+    pub(super) cut_short: bool,
+}
+
+/// A comparison of policies under way.
+pub(super) struct Work<'a> {
+    runner: &'a Runner<'a>,
+    labelled: Labelled<'a>,
+    seeds: &'a [u64],
+    cells: Cells,
+}
+
+/// Data whose items are known to be harmful or not.
+pub(crate) struct Labelled<'a> {
+    pub(crate) part: &'a Mitigation,
+    pub(crate) loaded: &'a Loaded,
+    /// Whether each item is harmful; some are, and enough are not.
+    pub(crate) harmful: Vec<bool>,
+    labels: String,
+}
+
+/// A fitted recommender, kept for the next policy over it.
+struct Kept {
+    setting: Arc<Setting>,
+    seed: u64,
+    embedding: Embedding,
+}
+
+impl<'a> Labelled<'a> {
+    /// Labels the items and looks whether there is something to compare.
+    ///
+    /// # Errors
+    /// [`Failure::Data`] where no item is harmful or all are, or there is no user; [`Failure::Experiment`] where sets are
+    /// larger than the items that may be shown, or more users are asked for than there are; those of
+    /// [`load::harm_labels`].
+    pub(crate) fn new(part: &'a Mitigation, loaded: &'a Loaded) -> Result<Self, Failure> {
+        let data = &loaded.data;
+        let (users, items) = (data.ratings.users(), data.ratings.items());
+        let harmful = load::harm_labels(&part.harmful, data).map_err(Failure::of_data)?;
+        let count = harmful.iter().filter(|&&h| h).count();
+        let unusable = |text: String| {
+            let text = format!("{text}; items are labelled by harmful = {}", written(&part.harmful));
+            Err(Failure::Data(Error::Unusable(text)))
+        };
+        if users == 0 {
+            return Err(Failure::Data(Error::Unusable("no user, so nobody is shown anything".into())));
+        }
+        if count == 0 {
+            return unusable(format!("none of the {items} items is harmful, so there is no harm to mitigate"));
+        }
+        if count == items {
+            return unusable(format!("all of the {items} items are harmful, so none may be shown"));
+        }
+        let refuse = |place: &String, reason| Err(Failure::Experiment { place: place.clone(), reason });
+        let [place_of_k, place_of_users] = &part.places;
+        let (k, left) = (part.options.k, items - count);
+        if k > left {
+            let reason = format!("`harm.k` = {k}, expected at most {left}, the items that are not harmful");
+            return refuse(place_of_k, reason);
+        }
+        if let Some(wanted) = part.options.users.filter(|&wanted| wanted > users) {
+            let reason = format!("`harm.users` = {wanted}, expected at most {users}, the users of the data");
+            return refuse(place_of_users, reason);
+        }
+        let bytes: Vec<u8> = harmful.iter().map(|&h| u8::from(h)).collect();
+        Ok(Self { part, loaded, labels: blake3::hash(&bytes).to_hex().to_string(), harmful })
+    }
+
+    fn identity(&self, place: Place) -> serde_json::Value {
+        cell::of_harm(self.part, &self.loaded.digest, &self.labels, place)
+    }
+
+    fn count(&self) -> usize {
+        self.harmful.iter().filter(|&&h| h).count()
+    }
+
+    fn users(&self) -> usize {
+        self.part.options.users.unwrap_or(self.loaded.data.ratings.users())
+    }
+}
+
+/// A rule as it stands in experiments.
+fn written(rule: &HarmLabels) -> String {
+    toml::Value::try_from(rule).map_or_else(|_| format!("{rule:?}"), |value| value.to_string())
+}
+
+impl<'a> Work<'a> {
+    /// Labels the items, and looks for cells that are finished.
+    ///
+    /// # Errors
+    /// As [`Labelled::new`].
+    pub(super) fn begin(
+        part: &'a Mitigation,
+        loaded: &'a Loaded,
+        seeds: &'a [u64],
+        runner: &'a Runner<'a>,
+    ) -> Result<Self, Failure> {
+        let labelled = Labelled::new(part, loaded)?;
+        let of_case = |setting| seeds.iter().map(move |&seed| Place { setting, seed, fold: 0 });
+        let places = (0..part.cases.len()).flat_map(of_case).collect();
+        let whole = |store: &Store, outcome: &Outcome| !part.options.keep_users || store.has_users(outcome);
+        let cells = Cells::begin(places, whole, runner, |place| labelled.identity(place));
+        let work = Self { runner, labelled, seeds, cells };
+        work.announce();
+        Ok(work)
+    }
+
+    /// Cells to be run.
+    pub(super) fn missing(&self) -> usize {
+        self.cells.missing()
+    }
+
+    /// Runs them, all cases of one seed after each other: those over one recommender share what was fitted.
+    pub(super) fn run(mut self) -> Result<HarmCells, Failure> {
+        let Labelled { part, loaded, harmful, .. } = &self.labelled;
+        let mut kept: Option<Kept> = None;
+        for &seed in self.seeds {
+            for place in self.cells.without_end(|place| place.seed == seed) {
+                if self.runner.stopped() {
+                    break;
+                }
+                let case = &part.cases[place.setting];
+                let measure = |run: &Run| {
+                    let known = kept.take().filter(|k| k.seed == seed && k.setting.same(&case.setting));
+                    let embedding = match known {
+                        Some(known) => known.embedding,
+                        None => harm::embed(case.setting.recipe.as_ref(), &loaded.data, run)?,
+                    };
+                    let measured = harm::measure(&embedding, case, &part.options, (&loaded.data, harmful), run);
+                    kept = Some(Kept { setting: case.setting.clone(), seed, embedding });
+                    measured
+                };
+                let name = format!("{}  seed {seed}", case.label);
+                let end = self.runner.run(&case.label, &name, seed, self.labelled.identity(place), measure)?;
+                self.cells.set(place, end);
+            }
+        }
+        let done = self.cells.finish(self.runner, |place| self.labelled.identity(place));
+        Ok(HarmCells {
+            data: load::describe(&loaded.data),
+            digest: loaded.digest.clone(),
+            harmful: self.labelled.count(),
+            users: self.labelled.users(),
+            user_ids: part.options.keep_users.then(|| loaded.data.user_ids.clone()),
+            cells: done.cells,
+            cut_short: done.cut_short,
+        })
+    }
+
+    /// Says on stderr what is about to be compared.
+    fn announce(&self) {
+        let say = |text: String| self.runner.host.progress.note(&text);
+        let (labelled, part) = (&self.labelled, self.labelled.part);
+        let (harmful, items) = (labelled.count(), labelled.harmful.len());
+        let sets = part.options.sets();
+        say(format!("  harm    {harmful} of {items} items  {} users  {sets}", labelled.users()));
+        let (cells, cases, seeds) = (self.cells.len(), part.cases.len(), self.seeds.len());
+        let missing = self.cells.missing();
+        let found = cells - missing;
+        say(format!("  plan    {cells} cells = {cases} policies x {seeds} seeds   {found} found   {missing} to run"));
+    }
+}
