@@ -387,7 +387,7 @@ fn files_stand_beside_the_ratings_wherever_the_effective_experiment_lies() {
     let select = "select = { items = { guide = 'g.csv', links = '../l.csv' }, top_users = 9 }\n";
     let e = parse(&format!("[data]\npath = 'd/x.csv'\n{select}{run}"), &[]).unwrap();
     let again = Experiment::parse("e", &e.effective, Path::new("/elsewhere"), &Overrides::default()).unwrap();
-    let Source::Path { options, .. } = again.offline.unwrap().data else { panic!("a path") };
+    let Source::Path { options, .. } = again.data.unwrap() else { panic!("a path") };
     let files = [("items.guide", Path::new("/folder/d/g.csv")), ("items.links", Path::new("/folder/d/../l.csv"))];
     assert_eq!((options.select.files(), options.select.top_users), (files.to_vec(), Some(9)));
     let wrong = error(&format!("[data]\npath = 'x'\nselect = {{ top_user = 9 }}\n{run}"), &[]);
