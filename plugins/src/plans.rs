@@ -31,21 +31,20 @@ impl<'a, P: Planner> Planned<'a, P> {
     }
 
     /// The items that may be shown to `user`, ascending: neither seen nor harmful.
-    fn items(&self, user: u32) -> Vec<u32> {
+    fn items(&self, user: u32) -> impl Iterator<Item = u32> + '_ {
         let mut seen = self.world.seen_by(user).peekable();
         let harmful = |item: u32| self.world.harm.is_some_and(|harm| harm.harmful[item as usize]);
-        let may = |item: &u32| seen.next_if_eq(item).is_none() && !harmful(*item);
-        (0..self.world.model.items() as u32).filter(may).collect()
+        let may = move |item: &u32| seen.next_if_eq(item).is_none() && !harmful(*item);
+        (0..self.world.model.items() as u32).filter(may)
     }
 
-    /// Checks a request and that there are enough items which are not harmful.
+    /// Checks a request, and where there is harm that enough items are not harmful.
     fn check(&self, users: &[u32], size: usize) -> Result<()> {
         self.world.check(users, size)?;
-        if let Some(harm) = self.world.harm {
-            harm.check(self.world.model.items())?;
-        }
+        let Some(harm) = self.world.harm else { return Ok(()) };
+        harm.check(self.world.model.items())?;
         for &user in users {
-            let there = self.items(user).len();
+            let there = self.items(user).count();
             if there < size {
                 let expected = format!("at most the {there} that may be shown to user {user}");
                 return Err(Error::shape("items of a set", expected, size));
@@ -59,7 +58,7 @@ impl<'a, P: Planner> Planned<'a, P> {
         if let Some(plan) = known().get(&(user, cardinality)) {
             return Ok(plan.clone());
         }
-        let plan = Arc::new(self.planner.plan(user, &self.items(user), cardinality)?);
+        let plan = Arc::new(self.planner.plan(user, &self.items(user).collect::<Vec<_>>(), cardinality)?);
         known().insert((user, cardinality), plan.clone());
         Ok(plan)
     }
@@ -78,7 +77,7 @@ impl<'a, P: Planner> Planned<'a, P> {
             run.check()?;
             let mut scores = DMatrix::zeros(0, 0);
             self.world.model.score(&[user], &mut scores, run)?;
-            for &item in &self.items(user) {
+            for item in self.items(user) {
                 if !scores[item as usize].is_finite() {
                     return Err(Error::Diverged { what: format!("score of item {item} for user {user}"), step: None });
                 }

@@ -40,6 +40,8 @@ fn small(plugin: &str) -> Json {
         "apr" => json!({ "factors": 8, "epochs": 10, "adversarial_epochs": 5, "batch": 32 }),
         "autoencoder" => json!({ "hidden": [64], "epochs": 200, "learning_rate": 0.02, "dropout": 0.5 }),
         "bpr" => json!({ "factors": 8, "epochs": 30, "learning_rate": 0.05 }),
+        "gradient" => json!({ "starts": 1, "pairs": 0, "steps": 20 }),
+        "gradient-slsqp" => json!({ "starts": 0, "evaluations": 3 }),
         _ => json!({}),
     }
 }
@@ -67,21 +69,13 @@ fn fairness_losses() {
 
 #[test]
 fn policies() {
-    all::<dyn Policy>(
-        &[
-            "alternating",
-            "epsilon-greedy",
-            "gradient",
-            "gradient-slsqp",
-            "greedy",
-            "softmax",
-            "thompson",
-            "top-k",
-            "ucb",
-            "uniform",
-        ],
-        policy,
-    );
+    let check = |plugin: &Descriptor<dyn Policy>| match cfg!(debug_assertions) {
+        true => policy_with(plugin, &small(plugin.name)),
+        false => policy(plugin),
+    };
+    let explore = ["epsilon-greedy", "greedy", "softmax", "thompson", "ucb"];
+    let plan = ["alternating", "gradient", "gradient-slsqp", "top-k", "uniform"];
+    all::<dyn Policy>(&[&explore[..], &plan].concat(), check);
 }
 
 #[test]
@@ -90,6 +84,7 @@ fn policies_at_the_ends_of_their_parameters() {
     for (name, params) in [
         ("epsilon-greedy", json!({ "epsilon": 0.0 })),
         ("epsilon-greedy", json!({ "epsilon": 1.0 })),
+        ("gradient", json!({ "vertices": 0, "anchors": 0, "draws": 4, "steps": 1 })),
         ("softmax", json!({ "temperature": 1e-9 })),
         ("softmax", json!({ "temperature": 0.1, "draws": 1 })),
         ("thompson", json!({ "draws": 1 })),
