@@ -29,6 +29,9 @@ pub struct Protocol {
     pub sets: usize,
 }
 
+/// By how much a sum of weights may miss 1.
+const SLACK: f64 = 1e-7;
+
 /// What a run came to.
 struct End {
     objective: f64,
@@ -81,9 +84,9 @@ impl Search<'_> {
             }
             finite(-seen.objective)
         };
-        // The sum is 1: the library has inequalities alone.
-        let above = |x: &[f64], gradient: Option<&mut [f64]>, (): &mut ()| sum_less(x, gradient, 1.0, 1.0);
-        let below = |x: &[f64], gradient: Option<&mut [f64]>, (): &mut ()| sum_less(x, gradient, 1.0, -1.0);
+        // The sum is 1: the library has inequalities alone, and calls no point allowed where none is but by rounding.
+        let above = |x: &[f64], gradient: Option<&mut [f64]>, (): &mut ()| sum_less(x, gradient, 1.0 + SLACK, 1.0);
+        let below = |x: &[f64], gradient: Option<&mut [f64]>, (): &mut ()| sum_less(x, gradient, 1.0 - SLACK, -1.0);
         let constraints: [&dyn Func<()>; 2] = [&above, &below];
         let ends = starts.iter().map(|start| run(&loss, start, f64::INFINITY, &constraints, protocol));
         let ends: Vec<End> = ends.collect();
