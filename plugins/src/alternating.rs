@@ -34,7 +34,7 @@ struct Rounds<'a> {
 }
 
 impl Planner for Rounds<'_> {
-    fn plan(&self, user: u32, items: &[u32], Cardinality { size, rule }: Cardinality) -> Result<Plan> {
+    fn plan(&self, user: u32, items: &[u32], Cardinality { size, rule }: Cardinality, _: &Run) -> Result<Plan> {
         let start = self.users.start(user)?;
         let mut sets = trace(&self.users.catalogue, &start, items, Cardinality { size, rule }, self.rounds)?;
         Ok(certain(sets.pop().unwrap_or_default(), rule))

@@ -16,19 +16,19 @@ plugin! {
     pub struct Gradient: Policy = "gradient", from "Chee et al., KDD 2024" {
         /// Random starts, besides those that are always tried, where sets are few enough to be listed or items enter
         /// independently.
-        starts: usize = 3;
+        starts: usize = 3, in ..=10_000;
         /// Sets around random items that are climbed from where there are more sets than `vertices`.
-        anchors: usize = 20;
+        anchors: usize = 20, in ..=1_000_000;
         /// Number of sets up to which every single set is evaluated.
-        vertices: usize = 2000;
+        vertices: usize = 2000, in ..=1_000_000;
         /// Number of sets up to which mixtures of two are evaluated too.
-        pairs: usize = 40;
+        pairs: usize = 40, in ..=10_000;
         /// Most steps of one ascent.
         steps: usize = 500, in 1..;
         /// Gap at which an ascent ends, relative to objectives above 1.
         tolerance: f64 = 1e-8, in 1e-12..=1.0;
         /// Draws of common random numbers behind means over items that enter independently; nothing: exact means.
-        draws: Option<usize> = None, in 1..;
+        draws: Option<usize> = None, in 1..=100_000;
     }
 }
 
@@ -51,9 +51,9 @@ struct Climbs<'a> {
 }
 
 impl Planner for Climbs<'_> {
-    fn plan(&self, user: u32, items: &[u32], cardinality: Cardinality) -> Result<Plan> {
+    fn plan(&self, user: u32, items: &[u32], cardinality: Cardinality, run: &Run) -> Result<Plan> {
         let start = self.users.start(user)?;
-        let mut search = Search::new(&self.users.catalogue, &start, items, self.users.price, self.effort)?;
-        Ok(search.best(cardinality, &mut self.streams.rng(u64::from(user))))
+        let search = Search::new(&self.users.catalogue, &start, items, self.users.price, self.effort)?;
+        search.with_run(run).best(cardinality, &mut self.streams.rng(u64::from(user)))
     }
 }

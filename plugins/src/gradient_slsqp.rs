@@ -15,17 +15,17 @@ plugin! {
     /// The lottery that users who change with it are best off with, as the published code looks for it.
     pub struct GradientSlsqp: Policy = "gradient-slsqp", from "Chee et al., KDD 2024" {
         /// Random starts; each is also tried divided by 100.
-        starts: usize = 3;
+        starts: usize = 3, in ..=10_000;
         /// Most evaluations in one run.
-        evaluations: usize = 40, in 1..;
+        evaluations: usize = 40, in 1..=1_000_000;
         /// Change of the objective at which a run ends.
         tolerance: f64 = 1e-4, in 0.0..;
         /// Weights of sets and chances of items that are dropped in the end, up to this.
         dropped: f64 = 1e-3, in 0.0..1.0;
         /// Most sets that are weighed.
-        sets: usize = 1000, in 1..;
+        sets: usize = 300, in 1..=10_000;
         /// Draws of common random numbers behind means over items that enter independently; nothing: exact means.
-        draws: Option<usize> = None, in 1..;
+        draws: Option<usize> = None, in 1..=100_000;
     }
 }
 
@@ -49,10 +49,10 @@ struct Programs<'a> {
 }
 
 impl Planner for Programs<'_> {
-    fn plan(&self, user: u32, items: &[u32], cardinality: Cardinality) -> Result<Plan> {
+    fn plan(&self, user: u32, items: &[u32], cardinality: Cardinality, run: &Run) -> Result<Plan> {
         let start = self.users.start(user)?;
         let effort = Effort { draws: self.draws, ..Effort::default() };
-        let mut search = Search::new(&self.users.catalogue, &start, items, self.users.price, effort)?;
-        search.slsqp(cardinality, &self.protocol, &mut self.streams.rng(u64::from(user)))
+        let search = Search::new(&self.users.catalogue, &start, items, self.users.price, effort)?;
+        search.with_run(run).slsqp(cardinality, &self.protocol, &mut self.streams.rng(u64::from(user)))
     }
 }

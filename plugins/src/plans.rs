@@ -13,8 +13,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// Plans for single users.
 pub(crate) trait Planner: Send + Sync {
-    /// The plan of `user`, who may be shown `items`, of which there are enough.
-    fn plan(&self, user: u32, items: &[u32], cardinality: Cardinality) -> Result<Plan>;
+    /// Whether plans are kept once they are made: those that cost less than their memory are not.
+    const REMEMBERS: bool = true;
+
+    /// The plan of `user`, who may be shown `items`, of which there are enough. The run says when to stop.
+    fn plan(&self, user: u32, items: &[u32], cardinality: Cardinality, run: &Run) -> Result<Plan>;
 }
 
 /// A policy that acts by its plans.
@@ -53,12 +56,16 @@ impl<'a, P: Planner> Planned<'a, P> {
         Ok(())
     }
 
-    fn plan(&self, user: u32, cardinality: Cardinality) -> Result<Arc<Plan>> {
+    fn plan(&self, user: u32, cardinality: Cardinality, run: &Run) -> Result<Arc<Plan>> {
+        let make = || Ok(Arc::new(self.planner.plan(user, &self.items(user).collect::<Vec<_>>(), cardinality, run)?));
+        if !P::REMEMBERS {
+            return make();
+        }
         let known = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(plan) = known().get(&(user, cardinality)) {
             return Ok(plan.clone());
         }
-        let plan = Arc::new(self.planner.plan(user, &self.items(user).collect::<Vec<_>>(), cardinality)?);
+        let plan = make()?;
         known().insert((user, cardinality), plan.clone());
         Ok(plan)
     }
@@ -82,7 +89,7 @@ impl<'a, P: Planner> Planned<'a, P> {
                     return Err(Error::Diverged { what: format!("score of item {item} for user {user}"), step: None });
                 }
             }
-            work(user, &*self.plan(user, Cardinality::exactly(size))?, scores.as_slice(), row)
+            work(user, &*self.plan(user, Cardinality::exactly(size), run)?, scores.as_slice(), row)
         };
         let done: Vec<Result<()>> = run.install(|| users.par_iter().zip(rows).map(one).collect());
         done.into_iter().collect()
@@ -134,7 +141,7 @@ impl<P: Planner> Acting for Planned<'_, P> {
         self.check(users, cardinality.size)?;
         let one = |&user: &u32| {
             run.check()?;
-            Ok((*self.plan(user, cardinality)?).clone())
+            Ok((*self.plan(user, cardinality, run)?).clone())
         };
         let done: Vec<Result<Plan>> = run.install(|| users.par_iter().map(one).collect());
         done.into_iter().collect()

@@ -27,7 +27,9 @@ struct Best<'a> {
 }
 
 impl Planner for Best<'_> {
-    fn plan(&self, user: u32, items: &[u32], Cardinality { size, rule }: Cardinality) -> Result<Plan> {
+    const REMEMBERS: bool = false;
+
+    fn plan(&self, user: u32, items: &[u32], Cardinality { size, rule }: Cardinality, _: &Run) -> Result<Plan> {
         let mut scores = DMatrix::zeros(0, 0);
         self.world.model.score(&[user], &mut scores, &self.run)?;
         if let Some(item) = items.iter().find(|item| !scores[**item as usize].is_finite()) {

@@ -22,7 +22,9 @@ impl Policy for Uniform {
 struct Even;
 
 impl Planner for Even {
-    fn plan(&self, _: u32, items: &[u32], Cardinality { size, rule }: Cardinality) -> Result<Plan> {
+    const REMEMBERS: bool = false;
+
+    fn plan(&self, _: u32, items: &[u32], Cardinality { size, rule }: Cardinality, _: &Run) -> Result<Plan> {
         Ok(Plan { lottery: even(items, size, rule), certificate: None })
     }
 }

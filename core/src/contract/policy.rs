@@ -5,7 +5,8 @@ use super::outcome::{Check, Outcome, Stop, caught, ensure, run_all};
 use super::recipe;
 use super::toy::{self, Toy};
 use crate::{
-    Acting, Cardinality, Descriptor, Error, Lottery, Plan, Policy, Propensities, Result, Run, SizeRule, Slates, World,
+    Acting, Cardinality, Descriptor, Error, Harm, Lottery, Plan, Policy, Propensities, Result, Run, SizeRule, Slates,
+    World,
 };
 use serde_json::{Value as Json, json};
 use std::cell::OnceCell;
@@ -163,7 +164,10 @@ fn slates(s: &Subject<'_>) -> Result<(), Stop> {
         whole(&s.acting()?.act(&users, size, s.run())?, &users, size, s.world)?;
     }
     // To the end of the catalogue, where nothing counts as seen.
-    let (world, all) = (World { seen: None, ..s.world }, s.world.model.items());
+    let all = s.world.model.items();
+    let harmless = vec![false; all];
+    let harm = s.world.harm.map(|harm| Harm { harmful: &harmless, ..harm });
+    let world = World { seen: None, harm, ..s.world };
     let acting = prepare(s.descriptor, s.params, world, s.run())?;
     whole(&acting.act(&users, all, s.run())?, &users, all, world)
 }
@@ -196,7 +200,10 @@ fn nothing(s: &Subject<'_>) -> Result<(), Stop> {
         let got = s.acting()?.propensities(users, &slates, run)?.values.len();
         ensure(got == 0, || format!("{got} propensities of nothing"))?;
     }
-    Ok(())
+    match s.acting()?.plans(&[], Cardinality::exactly(s.size), s.run()) {
+        Err(Error::Unsupported { .. }) => Ok(()),
+        plans => ensure(plans?.is_empty(), || "plans for nobody".into()),
+    }
 }
 
 fn refuses(s: &Subject<'_>) -> Result<(), Stop> {
@@ -219,7 +226,13 @@ fn refuses(s: &Subject<'_>) -> Result<(), Stop> {
         ("propensities of more items than are left", propensities(&[worst], slates(over, &vec![0; over]))),
         ("a size that no product can hold", propensities(&[0, 0], slates(usize::MAX, &[]))),
     ];
-    let given = tried.iter().find(|(_, refused)| !refused);
+    let plans = |users: &[u32], size| acting.plans(users, Cardinality::exactly(size), run).is_err();
+    let more = [
+        ("a plan for a user out of range", plans(&[users], 1)),
+        ("a plan of more items than are left", plans(&[worst], over)),
+        ("a plan of a size that no product can hold", plans(&[0, 0], usize::MAX)),
+    ];
+    let given = tried.iter().chain(&more).find(|(_, refused)| !refused);
     given.map_or(Ok(()), |(what, _)| Err(Stop::Failed(format!("{what}: no error"))))
 }
 
@@ -290,8 +303,10 @@ fn plans(s: &Subject<'_>) -> Result<(), Stop> {
         };
         stated = true;
         ensure(plans.len() == users.len(), || format!("{} plans for {} users", plans.len(), users.len()))?;
-        for (&user, Plan { lottery, .. }) in users.iter().zip(&plans) {
+        for (&user, Plan { lottery, certificate }) in users.iter().zip(&plans) {
             lottery.check(items)?;
+            let gap = certificate.map_or(0.0, |certificate| certificate.gap);
+            ensure(gap >= 0.0, || format!("user {user}: a gap of {gap}, expected at least 0"))?;
             let hidden = s.world.seen_by(user).find(|&item| lottery.inclusion(item) > 0.0);
             ensure(hidden.is_none(), || {
                 format!("user {user} may be shown item {}, which is seen", hidden.unwrap_or(0))
@@ -299,7 +314,15 @@ fn plans(s: &Subject<'_>) -> Result<(), Stop> {
             let mean = lottery.mean_size();
             let fits = mean <= size as f64 + 1e-6 && (rule != SizeRule::Exactly || mean >= size as f64 - 1e-6);
             ensure(fits, || format!("user {user} is shown {mean} items under {cardinality:?}"))?;
-            let Lottery::Sets { sets, .. } = lottery else { continue };
+            let sets = match lottery {
+                Lottery::Sets { sets, .. } => sets,
+                Lottery::Uniform { .. } => continue,
+                Lottery::Independent { chances, .. } => {
+                    let vague = rule != SizeRule::Independent && chances.iter().any(|p| *p != 0.0 && *p != 1.0);
+                    ensure(!vague, || format!("user {user}: items that enter independently under {cardinality:?}"))?;
+                    continue;
+                }
+            };
             let odd = sets.iter().find(|set| match rule {
                 SizeRule::Exactly => set.len() != size,
                 SizeRule::AtMost => set.len() > size,
@@ -341,7 +364,7 @@ fn non_finite(s: &Toys<'_>) -> Result<(), Stop> {
         let mut model = s.toy.clone();
         model.means.users.column_mut(1).fill(sick);
         let run = Run::new(SEED);
-        let world = World { model: &model, seen: None, harm: Some(toy::harm()) };
+        let world = World { model: &model, seen: None, harm: Some(toy::harmless()) };
         let acting = prepare(s.descriptor, s.params, world, &run)?;
         match acting.act(&[0, 1, 2], 1, &run) {
             Err(Error::Diverged { .. }) => {}

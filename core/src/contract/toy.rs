@@ -34,17 +34,26 @@ pub(super) fn toy() -> Toy {
     Toy { means, deviations }
 }
 
-/// No item is harmful: everything that is not seen can be shown.
+/// The item that nobody may be shown where it is [`harm`]ful.
+pub(super) const HARMFUL: u32 = 7;
+
+/// One item is harmful.
 pub(super) fn harm() -> Harm<'static> {
+    Harm { harmful: &[false, false, false, false, false, false, false, true], ..harmless() }
+}
+
+/// No item is harmful: everything that is not seen can be shown.
+pub(super) fn harmless() -> Harm<'static> {
     Harm { harmful: &[false; ITEMS], dynamics: Dynamics::default(), price: 1.0 }
 }
 
-/// None to five items of each user; the last user has seen one of them twice.
+/// The harmful item of everyone, and none to five items of each user; the last user has seen one of them twice.
 pub(super) fn seen() -> Interactions {
     let mut rows = Rows::default();
     for user in 0..USERS as u32 {
         let count = if user == 2 { 5 } else { user % 3 };
         (0..count).for_each(|n| rows.push(user, (3 * user + n) % ITEMS as u32, 1.0));
+        rows.push(user, HARMFUL, 1.0);
     }
     let last = USERS as u32 - 1;
     [4, 1, 4].into_iter().for_each(|item| rows.push(last, item, 1.0));

@@ -1,12 +1,15 @@
 //! The items as profiles see them, in the layout that the steps of a profile run on.
 
 use super::exp::{LANES, exp};
-use evenhand_core::{Dynamics, Error, Factors, Harm, Result};
+use evenhand_core::{Dynamics, Error, Factors, Harm, Lottery, Result};
 use nalgebra::DMatrix;
 use pulp::{Simd, bytemuck};
 
 /// Largest score, on the scale of logarithms, at which exponentials of scores and their products stay finite.
 const LARGEST: f64 = 300.0;
+
+/// Items times size of a lottery over all sets: a step holds 64 bytes for each of these.
+const MOST_CELLS: usize = 4_000_000;
 
 /// Item vectors with their harm labels and the dynamics of profiles.
 ///
@@ -44,6 +47,13 @@ impl Catalogue {
         Harm { harmful, dynamics, price: 0.0 }.check(items)?;
         if dimension == 0 {
             return Err(Error::shape("numbers of an item's vector", "at least 1", 0));
+        }
+        if items == 0 {
+            return Err(Error::shape("items", "at least 1", 0));
+        }
+        if dynamics.c.ln().abs() > LARGEST / 2.0 {
+            let (field, value, range) = ("c".into(), dynamics.c.to_string(), "1e-65 to 1e65".into());
+            return Err(Error::OutOfRange { plugin: None, field, value, range });
         }
         let mut longest = (0.0, 0);
         for (item, vector) in vectors.column_iter().enumerate() {
@@ -129,6 +139,24 @@ impl Catalogue {
             return Err(Error::Diverged { what: "profile".into(), step: None });
         }
         self.check_length(length, "the profile against item", self.longest.1)
+    }
+
+    /// Checks a lottery over these items.
+    ///
+    /// # Errors
+    /// Those of [`Lottery::check`]; [`Error::Unusable`] for all sets of so many of so many items that memory would run out.
+    pub(super) fn check_lottery(&self, lottery: &Lottery) -> Result<()> {
+        lottery.check(self.items)?;
+        match lottery {
+            Lottery::Uniform { items, size } if items.len().saturating_mul(*size) > MOST_CELLS => {
+                let text = format!(
+                    "all sets of {size} of {} items: expected items times size up to {MOST_CELLS}",
+                    items.len()
+                );
+                Err(Error::Unusable(text))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn check_length(&self, length: f64, whose: &str, item: usize) -> Result<()> {

@@ -11,7 +11,7 @@
 //! with scores in units of c and `D = beta + sum of alpha_i p_i`. So the steepest of all sets is found without listing them
 //! (Dinkelbach 1967), and the change of moving towards any lottery is the mean of `slope` over it.
 
-use super::catalogue::{Catalogue, dots};
+use super::catalogue::Catalogue;
 use super::fixed_point::{Buffers, Totals};
 use super::mixture::{Entering, Mixture};
 use super::quadrature::{Rule, rule};
@@ -93,9 +93,22 @@ impl Slope {
     }
 
     /// The steepest set of `items`, ascending, of exactly or at most `size`: Dinkelbach's method, which ends at the best ratio
-    /// of sums.
+    /// of sums. Where scores differ by more than the digits of a number it starts again from the best single item.
     pub fn steepest(&self, items: &[u32], size: usize, rule: SizeRule) -> Vec<u32> {
-        let mut set: Vec<u32> = items[..if rule == SizeRule::Exactly { size.min(items.len()) } else { 0 }].to_vec();
+        let exactly = rule == SizeRule::Exactly;
+        let first = self.climb_from(&items[..if exactly { size.min(items.len()) } else { 0 }], items, size, exactly);
+        let best = items.iter().copied().max_by(|&a, &b| self.of_set(&[a]).total_cmp(&self.of_set(&[b])));
+        let Some(best) = best.filter(|_| size > 0) else { return first };
+        let mut around: Vec<u32> =
+            if exactly { items.iter().copied().filter(|&i| i != best).take(size - 1).collect() } else { vec![] };
+        around.push(best);
+        around.sort_unstable();
+        let second = self.climb_from(&around, items, size, exactly);
+        if self.of_set(&second) > self.of_set(&first) { second } else { first }
+    }
+
+    fn climb_from(&self, start: &[u32], items: &[u32], size: usize, exactly: bool) -> Vec<u32> {
+        let mut set = start.to_vec();
         let mut theta = self.of_set(&set);
         let mut gains: Vec<(f64, u32)> = Vec::with_capacity(items.len());
         // Every round is a gain or the last; two to four are usual.
@@ -107,7 +120,7 @@ impl Slope {
                 gains.select_nth_unstable_by(size - 1, descending);
             }
             gains.truncate(size);
-            if rule != SizeRule::Exactly {
+            if !exactly {
                 gains.retain(|gain| gain.0 > 0.0);
             }
             let mut next: Vec<u32> = gains.iter().map(|gain| gain.1).collect();
@@ -357,34 +370,38 @@ impl WithSimd for ByChances<'_> {
         let Self { slope: Slope { w, rest, .. }, items, rule, entering, slopes } = self;
         let mut w: Vec<f64> = items.iter().map(|&item| w[item as usize]).collect();
         w.resize(entering.decay.len(), 0.0);
-        let mut tilted = vec![0.0; w.len()];
+        let (mut tilted, mut others) = (vec![0.0; w.len()], vec![0.0; w.len()]);
         for (time, weight) in rule.times.iter().zip(&rule.weights) {
             let product = entering.at(simd, *time);
             entering.tilted(&mut tilted);
-            let [total] = dots(simd, [&w], &tilted);
-            let total = total + rest;
+            // Sums over the others from both sides, not as differences: one item may be all that counts.
+            let mut sum = *rest;
+            for (others, (w, tilted)) in others.iter_mut().zip(w.iter().zip(&tilted)) {
+                *others = sum;
+                sum += w * tilted;
+            }
+            let mut sum = 0.0;
+            for (others, (w, tilted)) in others.iter_mut().zip(w.iter().zip(&tilted)).rev() {
+                *others += sum;
+                sum += w * tilted;
+            }
+            // The mean with the item in the set, less that without.
+            for (gain, (w, decay)) in others.iter_mut().zip(w.iter().zip(&entering.decay)) {
+                *gain = (decay - 1.0) * *gain + decay * w;
+            }
             if product.1 == 0 {
                 // No factor is next to nothing, so that products of all others are quotients.
                 let scale = weight * product.0;
-                let given = w.iter().zip(&tilted).zip(entering.decay.iter().zip(&entering.factors));
-                for (slope, ((w, tilted), (decay, factor))) in slopes.iter_mut().zip(given) {
-                    *slope += scale / factor * gain(*w, *tilted, *decay, total);
+                for (slope, (gain, factor)) in slopes.iter_mut().zip(others.iter().zip(&entering.factors)) {
+                    *slope += scale / factor * gain;
                 }
                 continue;
             }
             for (place, slope) in slopes.iter_mut().enumerate() {
-                let gain = gain(w[place], tilted[place], entering.decay[place], total);
-                *slope += weight * entering.without(place, product) * gain;
+                *slope += weight * entering.without(place, product) * others[place];
             }
         }
     }
-}
-
-/// The mean of `(sum of w + rest) e^(-t s_E)` over sets with an item, less that over sets without, both over the product of
-/// the other factors.
-#[inline(always)]
-fn gain(w: f64, tilted: f64, decay: f64, total: f64) -> f64 {
-    (decay - 1.0) * (total - tilted * w) + decay * w
 }
 
 impl Value {

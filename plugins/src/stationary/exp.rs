@@ -9,8 +9,10 @@ const SHIFT: f64 = 6_755_399_441_055_744.0;
 const LN2: [f64; 2] = [0.693_147_180_369_123_8, 1.908_214_929_270_587_7e-10];
 /// Below, the result is 0: it would have fewer digits.
 const LOWEST: f64 = -708.0;
+/// Above, the result is that of this: it would be infinite soon.
+const HIGHEST: f64 = 709.0;
 
-/// Every x becomes e^x within two units of the last digit, for x up to 709; 0 below -708.
+/// Every x becomes e^x within two units of the last digit, for x up to 709, above which it is e^709; 0 below -708.
 ///
 /// To be called where the instructions of the processor are chosen. A loop of unknown length: one that is unrolled at once
 /// is not made into vectors.
@@ -23,7 +25,7 @@ pub(super) fn exp(values: &mut [f64]) {
 
 #[inline(always)]
 fn one(x: f64) -> f64 {
-    let bounded = x.max(LOWEST);
+    let bounded = x.clamp(LOWEST, HIGHEST);
     let shifted = bounded.mul_add(std::f64::consts::LOG2_E, SHIFT);
     let whole = shifted - SHIFT;
     let r = whole.mul_add(-LN2[1], whole.mul_add(-LN2[0], bounded));

@@ -89,7 +89,7 @@ impl Catalogue {
     /// Those of [`Self::check_profile`] and [`Lottery::check`].
     pub fn stationary(&self, start: &[f64], lottery: &Lottery, tolerance: f64) -> Result<Stationary> {
         self.check_profile(start)?;
-        lottery.check(self.items)?;
+        self.check_lottery(lottery)?;
         Ok(self.find(start, &Mixture::new(lottery), tolerance, &mut Buffers::new(self)))
     }
 
@@ -100,7 +100,7 @@ impl Catalogue {
     pub fn mapped(&self, start: &[f64], profile: &[f64], lottery: &Lottery) -> Result<Vec<f64>> {
         self.check_profile(start)?;
         self.check_profile(profile)?;
-        lottery.check(self.items)?;
+        self.check_lottery(lottery)?;
         let mut buffers = Buffers::new(self);
         self.map(start, &Mixture::new(lottery), profile, &mut buffers);
         Ok(buffers.next)
@@ -273,7 +273,8 @@ impl WithSimd for Iterate<'_> {
                 largest = largest.max(u.abs());
             }
             if change <= tolerance * largest {
-                return (step, change, true);
+                // No comparison sees what is not a number.
+                return (step, change, profile.iter().all(|u| u.is_finite()));
             }
         }
         (steps, change, false)

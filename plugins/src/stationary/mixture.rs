@@ -71,7 +71,7 @@ impl Mixture {
                 sets.iter().zip(weights).for_each(|(set, weight)| flat.push(set, *weight));
                 Self::Sets(flat)
             }
-            Lottery::Uniform { items, size } if choose(items.len(), *size) <= LISTED => {
+            Lottery::Uniform { items, size } if *size <= 1 || choose(items.len(), *size) <= LISTED => {
                 let (all, mut flat) = (subsets(items, *size), Sets::default());
                 let weight = 1.0 / all.len() as f64;
                 all.iter().for_each(|set| flat.push(set, weight));

@@ -93,7 +93,7 @@ impl Catalogue {
     ) -> Result<Option<Vec<f64>>> {
         self.check_profile(profile)?;
         let lottery = evenhand_core::Lottery::Independent { items: items.to_vec(), chances: chances.to_vec() };
-        lottery.check(self.items)?;
+        self.check_lottery(&lottery)?;
         let (mixture, mut buffers, mut space) = (Mixture::new(&lottery), Buffers::new(self), Space::new(self));
         let totals = self.map(profile, &mixture, profile, &mut buffers);
         let slope = self.slope_at(&mixture, figure, profile, &totals, &buffers, &mut space);

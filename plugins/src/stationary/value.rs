@@ -48,7 +48,7 @@ impl Catalogue {
     /// As [`Self::stationary`].
     pub fn outlook(&self, start: &[f64], lottery: &Lottery) -> Result<Outlook> {
         self.check_profile(start)?;
-        lottery.check(self.items)?;
+        self.check_lottery(lottery)?;
         let (mixture, mut buffers) = (Mixture::new(lottery), Buffers::new(self));
         let stationary = self.find(start, &mixture, REPORTED, &mut buffers);
         let value = self.value_at(start, &mixture, &stationary.profile, &mut buffers);
@@ -61,7 +61,7 @@ impl Catalogue {
     /// As [`Self::stationary`].
     pub fn value(&self, profile: &[f64], lottery: &Lottery) -> Result<Value> {
         self.check_profile(profile)?;
-        lottery.check(self.items)?;
+        self.check_lottery(lottery)?;
         Ok(self.value_at(profile, &Mixture::new(lottery), profile, &mut Buffers::new(self)))
     }
 
@@ -82,7 +82,7 @@ impl Catalogue {
     /// As [`Self::stationary`].
     pub fn selection(&self, profile: &[f64], lottery: &Lottery) -> Result<Vec<f64>> {
         self.check_profile(profile)?;
-        lottery.check(self.items)?;
+        self.check_lottery(lottery)?;
         let mut buffers = Buffers::new(self);
         let totals = self.map(profile, &Mixture::new(lottery), profile, &mut buffers);
         let each = buffers.scores.iter().zip(&buffers.a).take(self.items);
@@ -109,7 +109,7 @@ impl Catalogue {
     fn expected_walk(&self, start: &[f64], from: &[f64], lottery: &Lottery, steps: usize) -> Result<Vec<f64>> {
         self.check_profile(start)?;
         self.check_profile(from)?;
-        lottery.check(self.items)?;
+        self.check_lottery(lottery)?;
         let (mixture, mut buffers) = (Mixture::new(lottery), Buffers::new(self));
         let mut profile = from.to_vec();
         let mut sum = vec![0.0; self.dimension];

@@ -201,7 +201,7 @@ impl Case {
             let items = world.harmless();
             let mut search =
                 Search::new(catalogue, &world.u0, &items, world.params.lambda, Effort::default()).map_err(text)?;
-            let plan = search.best(Cardinality { size: self.k, rule }, &mut Streams::new(1).rng(0));
+            let plan = search.best(Cardinality { size: self.k, rule }, &mut Streams::new(1).rng(0)).map_err(text)?;
             let outlook = catalogue.outlook(&world.u0, &plan.lottery).map_err(text)?;
             let got = outlook.value.objective(world.params.lambda);
             println!("{}: {rule:?} {got}, known {}, {:?}", world.name, best.obj, plan.certificate);

@@ -22,6 +22,8 @@ choice! {
         Long = "long",
         /// Sets of one item less or more, as many on average.
         Uneven = "uneven",
+        /// Items that enter independently, as often as they are shown, where every set has one size.
+        Vague = "vague",
         /// Other sets than those that are acted by.
         Other = "other",
         /// States the same in another way for the first user of a batch.
@@ -76,6 +78,7 @@ impl States<'_> {
             Flaw::Short => Lottery::Uniform { items, size: size - 1 },
             Flaw::Long if rule == SizeRule::AtMost && items.len() > size => Lottery::Uniform { items, size: size + 1 },
             Flaw::Uneven if items.len() > size => listed(&items, &[size - 1, size + 1]),
+            Flaw::Vague => Lottery::Independent { chances: vec![size as f64 / items.len() as f64; items.len()], items },
             Flaw::Other => Lottery::certain(items[..size].to_vec()),
             Flaw::Place if place == 0 => listed(&items, &[size]),
             Flaw::Threads if run.threads() == 1 => listed(&items, &[size]),
@@ -119,10 +122,11 @@ fn each_flaw_of_a_plan_fails_its_check() {
     for (flaw, reason) in [
         ("few", "99 plans for 100 users"),
         ("heavy", "probability in a lottery: expected 0 to 1, got 2"),
-        ("seen", "may be shown item 3, which is seen"),
+        ("seen", "may be shown item 7, which is seen"),
         ("short", "is shown 2 items under"),
         ("long", "is shown 4 items under"),
         ("uneven", "Some([0, 1]) under"),
+        ("vague", "items that enter independently under"),
         ("other", "is shown item 0 with probability"),
         ("place", "other plans in another batch"),
         ("threads", "other plans when prepared anew on one thread"),

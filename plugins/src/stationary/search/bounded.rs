@@ -5,15 +5,13 @@
 
 use super::climb::{Climb, Hill, climb};
 use super::project::to_simplex;
-use super::{Search, Seen, Top};
-use crate::alternating::{best_at, trace};
+use super::{Search, Seen, Top, not_negative};
+use crate::alternating::best_at;
 use crate::stationary::mixture::{Mixture, Sets};
 use crate::stationary::sets::{choose, subsets};
-use evenhand_core::{Cardinality, Certificate, Lottery, Plan, Rng, SizeRule};
+use evenhand_core::{Cardinality, Certificate, Lottery, Plan, Result, Rng, SizeRule};
 use rand::RngExt;
 
-/// Rounds of the alternating policy that is one of the starts.
-const ROUNDS: usize = 10;
 /// Single sets, and mixtures of two, that are climbed from.
 const BEST: usize = 3;
 /// Number of sets up to which their even mixture is climbed from.
@@ -22,7 +20,8 @@ const MIXED: usize = 100;
 const BETWEEN: [f64; 3] = [0.25, 0.5, 0.75];
 
 impl Search<'_> {
-    pub(super) fn bounded(&mut self, size: usize, rule: SizeRule, rng: &mut Rng) -> Plan {
+    /// The plan, and the single sets that are best as far as is known.
+    pub(super) fn bounded(&mut self, size: usize, rule: SizeRule, rng: &mut Rng) -> Result<(Plan, Vec<Vec<u32>>)> {
         let sizes = if rule == SizeRule::Exactly { size..=size } else { 0..=size };
         let count = sizes.clone().map(|k| choose(self.items.len(), k)).fold(0usize, usize::saturating_add);
         let mut starts: Vec<Sets> = Vec::new();
@@ -34,9 +33,7 @@ impl Search<'_> {
         let first = best_at(self.catalogue, self.start, self.items, size);
         start(&[(&first, 1.0)]);
         let cardinality = Cardinality { size, rule };
-        let mut sets = trace(self.catalogue, self.start, self.items, cardinality, ROUNDS).unwrap_or_default();
-        self.evaluations += sets.len();
-        let alternating = sets.pop().unwrap_or_default();
+        let alternating = self.alternating(cardinality)?;
         if alternating != first {
             start(&[(&alternating, 1.0)]);
         }
@@ -88,23 +85,26 @@ impl Search<'_> {
                 start(&[(&best_at(self.catalogue, &pulled, self.items, size), 1.0)]);
             }
         }
+        let mut certain: Vec<Vec<u32>> = starts.iter().filter(|s| s.len() == 1).map(|s| s.set(0).to_vec()).collect();
         let leaps = count > self.effort.vertices;
         let climb = |search: &mut Self, start| search.climb_from(start, size, rule, leaps);
         let Top { place: sets, converged, .. } =
-            self.highest(&starts, climb, |sets| sets.keep((0..sets.len()).filter(|&at| sets.weights[at] > 0.0)));
-        let (support, weights) = sets.support().map(|(set, weight)| (set.to_vec(), weight)).unzip();
+            self.highest(&starts, climb, |sets| sets.keep((0..sets.len()).filter(|&at| sets.weights[at] > 0.0)))?;
+        let (support, weights): (Vec<Vec<u32>>, _) = sets.support().map(|(set, w)| (set.to_vec(), w)).unzip();
         let certificate = Some(self.certify(sets, size, rule, converged));
-        Plan { lottery: Lottery::Sets { sets: support, weights }, certificate }
+        certain.extend(support.iter().cloned());
+        Ok((Plan { lottery: Lottery::Sets { sets: support, weights }, certificate }, certain))
     }
 
     /// What is to be said of a mixture that was found.
     pub(super) fn certify(&mut self, sets: Sets, size: usize, rule: SizeRule, converged: bool) -> Certificate {
         let mixture = Mixture::Sets(sets.clone());
-        let gap = self.reported(&mixture).map_or(f64::INFINITY, |slope| {
+        let (slope, stationary) = self.reported(&mixture);
+        let gap = slope.map_or(f64::INFINITY, |slope| {
             let own: f64 = sets.support().map(|(set, weight)| weight * slope.of_set(set)).sum();
-            (slope.of_set(&slope.steepest(self.items, size, rule)) - own).max(0.0)
+            not_negative(slope.of_set(&slope.steepest(self.items, size, rule)) - own)
         });
-        Certificate { gap, evaluations: self.evaluations, converged }
+        Certificate { gap, evaluations: self.evaluations, converged: converged && stationary }
     }
 
     /// The steepest set where a mixture leads to.
@@ -163,6 +163,10 @@ impl Hill for Active<'_, '_> {
     fn look(&mut self, point: &[f64]) -> Seen {
         let mixture = self.mixture(point);
         self.search.evaluate(&mixture)
+    }
+
+    fn exhausted(&self) -> bool {
+        self.search.exhausted()
     }
 
     fn height(seen: &Seen) -> f64 {

@@ -15,6 +15,9 @@ pub(super) trait Hill {
     /// [`Climb::point`]. `None` where there is no gradient.
     fn gradient(&mut self, point: &mut Vec<f64>, seen: &Self::Seen) -> Option<(Vec<f64>, f64)>;
 
+    /// Whether it is time to end.
+    fn exhausted(&self) -> bool;
+
     /// The point that promises most to first order, where it is to be tried; after [`Self::gradient`] at `point`.
     fn leap(&mut self, point: &[f64]) -> Option<Vec<f64>> {
         let _ = point;
@@ -46,7 +49,10 @@ pub(super) fn climb<H: Hill>(hill: &mut H, point: Vec<f64>, steps: usize, tolera
     let mut length: Option<f64> = None;
     for _ in 0..steps {
         let Some((gradient, gap)) = hill.gradient(&mut at.point, &at.seen) else { break };
-        if gap <= tolerance * H::height(&at.seen).abs().max(1.0) {
+        if hill.exhausted() || !gap.is_finite() {
+            break;
+        }
+        if H::height(&at.seen).is_finite() && gap <= tolerance * H::height(&at.seen).abs().max(1.0) {
             at.converged = true;
             break;
         }
@@ -65,6 +71,9 @@ pub(super) fn climb<H: Hill>(hill: &mut H, point: Vec<f64>, steps: usize, tolera
             next.iter_mut().zip(&gradient).for_each(|(x, g)| *x += step * g);
             hill.project(&mut next);
             let gain: f64 = next.iter().zip(&at.point).zip(&gradient).map(|((n, x), g)| (n - x) * g).sum();
+            if next.iter().any(|x| !x.is_finite()) {
+                return at;
+            }
             moved = next.iter().zip(&at.point).fold(0.0, |most: f64, (n, x)| most.max((n - x).abs()));
             if moved <= TINY {
                 break;
@@ -77,7 +86,7 @@ pub(super) fn climb<H: Hill>(hill: &mut H, point: Vec<f64>, steps: usize, tolera
             step *= 0.5;
         }
         if moved <= TINY {
-            at.converged = true;
+            at.converged = H::height(&at.seen).is_finite();
             break;
         }
         length = Some(step * 2.0);

@@ -2,25 +2,21 @@
 
 use super::climb::{Climb, Hill, climb};
 use super::project::to_capped;
-use super::{Search, Seen, Top};
-use crate::alternating::{best_at, trace};
+use super::{Search, Seen, Top, not_negative};
+use crate::alternating::best_at;
 use crate::stationary::derivative::Slope;
 use crate::stationary::mixture::Mixture;
-use evenhand_core::{Cardinality, Certificate, Lottery, Plan, Rng, SizeRule};
+use evenhand_core::{Cardinality, Certificate, Lottery, Plan, Result, Rng, SizeRule};
 use rand::RngExt;
 
-/// Rounds of the alternating policy that is one of the starts.
-const ROUNDS: usize = 10;
-
 impl Search<'_> {
-    pub(super) fn independent(&mut self, size: usize, rng: &mut Rng) -> Plan {
+    pub(super) fn independent(&mut self, size: usize, rng: &mut Rng) -> Result<Plan> {
         let n = self.items.len();
         let mut starts: Vec<Vec<f64>> = Vec::new();
         let indicator = |set: &[u32]| indicator(self.items, set);
         starts.push(indicator(&best_at(self.catalogue, self.start, self.items, size)));
         let cardinality = Cardinality { size, rule: SizeRule::Independent };
-        let mut sets = trace(self.catalogue, self.start, self.items, cardinality, ROUNDS).unwrap_or_default();
-        starts.push(indicator(&sets.pop().unwrap_or_default()));
+        starts.push(indicator(&self.alternating(cardinality)?));
         starts.push(vec![(size as f64 / n.max(1) as f64).min(1.0); n]);
         starts.push(self.by_score(size));
         for _ in 0..self.effort.starts {
@@ -29,16 +25,13 @@ impl Search<'_> {
             starts.push(start);
         }
         let uniforms = self.effort.draws.map(|draws| (0..draws * n).map(|_| rng.random()).collect::<Vec<f64>>());
-        // A certain set is a point of this problem too: the best of them is what there is to beat.
-        let sets = self.bounded(size, SizeRule::AtMost, rng).lottery;
-        if let Lottery::Sets { sets, weights } = sets {
-            let largest = (0..sets.len()).max_by(|&a, &b| weights[a].total_cmp(&weights[b]));
-            starts.extend(largest.map(|at| indicator(&sets[at])));
-        }
+        // A certain set is a point of this problem too: the best of them are what there is to beat.
+        let (_, certain) = self.bounded(size, SizeRule::AtMost, rng)?;
+        starts.extend(certain.iter().map(|set| indicator(set)));
         let uniforms = uniforms.as_deref();
         let climb = |search: &mut Self, start| search.climb_chances(start, size, uniforms);
-        let Top { place: point, converged, .. } = self.highest(&starts, climb, Vec::clone);
-        self.certify_chances(point, size, uniforms, converged)
+        let Top { place: point, converged, .. } = self.highest(&starts, climb, Vec::clone)?;
+        Ok(self.certify_chances(point, size, uniforms, converged))
     }
 
     /// The plan of chances that were found.
@@ -49,7 +42,8 @@ impl Search<'_> {
         uniforms: Option<&[f64]>,
         converged: bool,
     ) -> Plan {
-        let slope = self.reported(&mixed(self.items, &point, uniforms));
+        let (slope, stationary) = self.reported(&mixed(self.items, &point, uniforms));
+        let converged = converged && stationary;
         let gap = |slope| gap(&slopes(&slope, self.items, &point, uniforms), &point, size);
         let gap = slope.map_or(f64::INFINITY, gap);
         let certificate = Some(Certificate { gap, evaluations: self.evaluations, converged });
@@ -89,7 +83,10 @@ pub fn drawn_sets(items: &[u32], chances: &[f64], uniforms: &[f64]) -> Lottery {
         let inside = items.iter().zip(row.iter().zip(chances)).filter(|(_, (u, x))| u <= x);
         inside.map(|(item, _)| *item).collect()
     };
-    let sets: Vec<Vec<u32>> = uniforms.chunks_exact(items.len().max(1)).map(enters).collect();
+    if items.is_empty() {
+        return Lottery::certain(Vec::new());
+    }
+    let sets: Vec<Vec<u32>> = uniforms.chunks_exact(items.len()).map(enters).collect();
     Lottery::drawn(sets.iter().map(Vec::as_slice))
 }
 
@@ -139,7 +136,7 @@ fn gap(slopes: &[f64], point: &[f64], size: usize) -> f64 {
     let own: f64 = slopes.iter().zip(point).map(|(g, x)| g * x).sum();
     let mut positive: Vec<f64> = slopes.iter().copied().filter(|g| *g > 0.0).collect();
     positive.sort_unstable_by(|a, b| b.total_cmp(a));
-    (positive.iter().take(size).sum::<f64>() - own).max(0.0)
+    not_negative(positive.iter().take(size).sum::<f64>() - own)
 }
 
 /// Chance 1 for the items of a set, ascending, 0 for all others.
@@ -153,6 +150,10 @@ impl Hill for Chances<'_, '_, '_> {
     fn look(&mut self, point: &[f64]) -> Seen {
         let mixture = mixed(self.search.items, point, self.uniforms);
         self.search.evaluate(&mixture)
+    }
+
+    fn exhausted(&self) -> bool {
+        self.search.exhausted()
     }
 
     fn height(seen: &Seen) -> f64 {

@@ -18,7 +18,8 @@ use super::catalogue::Catalogue;
 use super::derivative::{Figure, Slope, Space};
 use super::fixed_point::{Buffers, REPORTED, SEARCHED, Stationary};
 use super::mixture::{Mixture, Sets};
-use evenhand_core::{Cardinality, Error, Lottery, Plan, Result, Rng, SizeRule};
+use crate::alternating::trace;
+use evenhand_core::{Cardinality, Error, Lottery, Plan, Result, Rng, Run, SizeRule};
 
 /// How thorough a search is.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -48,6 +49,11 @@ impl Default for Effort {
 /// Changes below which a profile is near enough to stationary to compare single sets.
 const ROUGH: f64 = 1e-6;
 
+/// Steps of profiles after which a search makes do with what it has: where many profiles are slow to settle.
+const MOST_STEPS: usize = 400_000;
+/// Rounds of the alternating policy that is one of the starts.
+const ROUNDS: usize = 10;
+
 /// A search for one user.
 pub struct Search<'a> {
     pub(super) catalogue: &'a Catalogue,
@@ -61,6 +67,10 @@ pub struct Search<'a> {
     space: Space,
     /// Lotteries whose objective was computed.
     pub(super) evaluations: usize,
+    /// Steps of all profiles that were solved for.
+    steps: usize,
+    /// Asked whether to go on.
+    run: Option<&'a Run>,
     /// Whether profiles are solved for as they are reported.
     exact: bool,
 }
@@ -81,10 +91,11 @@ pub(super) struct Top<T> {
 }
 
 impl<'a> Search<'a> {
-    /// A search over the sets of `items`, ascending, for the user with that first profile.
+    /// A search over the sets of `items` for the user with that first profile.
     ///
     /// # Errors
-    /// Those of [`Catalogue::check_profile`].
+    /// Those of [`Catalogue::check_profile`]; [`Error::Shape`] for items that are not ascending or not there;
+    /// [`Error::OutOfRange`] for a price below 0 or not finite.
     pub fn new(
         catalogue: &'a Catalogue,
         start: &'a [f64],
@@ -93,29 +104,68 @@ impl<'a> Search<'a> {
         effort: Effort,
     ) -> Result<Self> {
         catalogue.check_profile(start)?;
+        Lottery::Uniform { items: items.to_vec(), size: 0 }.check(catalogue.items)?;
+        if !(price >= 0.0 && price.is_finite()) {
+            let (field, value, range) = ("price".into(), price.to_string(), "a finite number from 0".into());
+            return Err(Error::OutOfRange { plugin: None, field, value, range });
+        }
         let (buffers, space) = (Buffers::new(catalogue), Space::new(catalogue));
-        Ok(Self { catalogue, start, items, price, effort, buffers, space, evaluations: 0, exact: false })
+        let (run, evaluations, steps, exact) = (None, 0, 0, false);
+        Ok(Self { catalogue, start, items, price, effort, buffers, space, run, evaluations, steps, exact })
     }
 
-    /// The best lottery found under `cardinality`, of which there are enough items. Random starts are drawn from `rng`.
-    pub fn best(&mut self, Cardinality { size, rule }: Cardinality, rng: &mut Rng) -> Plan {
+    /// The same, stopped once `run` is asked to stop.
+    pub fn with_run(self, run: &'a Run) -> Self {
+        Self { run: Some(run), ..self }
+    }
+
+    /// The best lottery found under `cardinality`. Random starts are drawn from `rng`.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for fewer items than a set is to have; [`Error::Cancelled`].
+    pub fn best(&mut self, cardinality: Cardinality, rng: &mut Rng) -> Result<Plan> {
+        self.begin(cardinality)?;
+        let Cardinality { size, rule } = cardinality;
         match rule {
             SizeRule::Independent => self.independent(size, rng),
-            SizeRule::Exactly | SizeRule::AtMost => self.bounded(size, rule, rng),
+            SizeRule::Exactly | SizeRule::AtMost => Ok(self.bounded(size, rule, rng)?.0),
         }
+    }
+
+    /// Begins anew.
+    fn begin(&mut self, Cardinality { size, .. }: Cardinality) -> Result<()> {
+        (self.evaluations, self.steps, self.exact) = (0, 0, false);
+        if size > self.items.len() {
+            return Err(Error::shape("items of a set", format!("at most {}", self.items.len()), size));
+        }
+        Ok(())
+    }
+
+    /// The set that the policy `alternating` ends with.
+    fn alternating(&mut self, cardinality: Cardinality) -> Result<Vec<u32>> {
+        let mut sets = trace(self.catalogue, self.start, self.items, cardinality, ROUNDS)?;
+        self.evaluations += sets.len();
+        Ok(sets.pop().unwrap_or_default())
+    }
+
+    /// Whether so much has been computed that what was found must do.
+    pub(super) fn exhausted(&self) -> bool {
+        self.steps > MOST_STEPS
     }
 
     /// The objective of `lottery` at the profile that it leads to, and what changing it changes; `None` where the profile does
     /// not depend smoothly on it.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] for a lottery over all sets of a size above 1; those of [`Lottery::check`].
+    /// [`Error::Unsupported`] for a lottery over all sets of a size, where these are more than 2,000; those of
+    /// [`Lottery::check`].
     pub fn slope_of(&mut self, lottery: &Lottery) -> Result<(f64, Option<Slope>)> {
-        lottery.check(self.catalogue.items)?;
+        self.catalogue.check_lottery(lottery)?;
         let mixture = Mixture::new(lottery);
         if matches!(mixture, Mixture::Uniform { .. }) {
-            return Err(Error::Unsupported { plugin: "a lottery over all sets".into(), operation: "gradients" });
+            return Err(Error::Unsupported { plugin: "a lottery over so many sets".into(), operation: "gradients" });
         }
+        self.exact = false;
         let seen = self.evaluate(&mixture);
         let slope = self.slope(&mixture, &seen.profile);
         Ok((seen.objective, slope))
@@ -127,10 +177,11 @@ impl<'a> Search<'a> {
         starts: &[S],
         climb: impl Fn(&mut Self, S) -> Top<T>,
         again: impl Fn(&T) -> S,
-    ) -> Top<T> {
+    ) -> Result<Top<T>> {
         self.exact = false;
         let mut best: Option<Top<T>> = None;
         for start in starts {
+            self.check()?;
             let top = climb(self, start.clone());
             if best.as_ref().is_none_or(|best| top.objective > best.objective) {
                 best = Some(top);
@@ -142,10 +193,27 @@ impl<'a> Search<'a> {
         self.exact = true;
         let again = climb(self, again(&best.place));
         if again.objective >= best.objective - 1e-9 * best.objective.abs().max(1.0) {
-            return again;
+            return Ok(again);
         }
-        let all = starts.iter().map(|start| climb(self, start.clone()));
-        all.fold(again, |best, top| if top.objective > best.objective { top } else { best })
+        let mut best = again;
+        for start in starts {
+            self.check()?;
+            if self.exhausted() {
+                best.converged = false;
+                break;
+            }
+            let top = climb(self, start.clone());
+            if top.objective > best.objective {
+                best = top;
+            }
+        }
+        Ok(best)
+    }
+
+    /// # Errors
+    /// [`Error::Cancelled`].
+    pub(super) fn check(&self) -> Result<()> {
+        self.run.map_or(Ok(()), Run::check)
     }
 
     /// The objective of a mixture at the profile that it leads to.
@@ -160,8 +228,11 @@ impl<'a> Search<'a> {
     }
 
     fn seen(&mut self, mixture: &Mixture, found: Stationary) -> Seen {
+        self.steps += found.iterations;
         let value = self.catalogue.value_at(self.start, mixture, &found.profile, &mut self.buffers);
-        let objective = if found.converged { value.objective(self.price) } else { f64::NEG_INFINITY };
+        let objective = value.objective(self.price);
+        let sound = found.converged && objective.is_finite();
+        let objective = if sound { objective } else { f64::NEG_INFINITY };
         Seen { objective, profile: found.profile }
     }
 
@@ -172,11 +243,11 @@ impl<'a> Search<'a> {
         self.catalogue.slope_at(mixture, figure, profile, &totals, &self.buffers, &mut self.space)
     }
 
-    /// The slope as it is reported.
-    pub(super) fn reported(&mut self, mixture: &Mixture) -> Option<Slope> {
+    /// The slope as it is reported, and whether the profile is stationary.
+    pub(super) fn reported(&mut self, mixture: &Mixture) -> (Option<Slope>, bool) {
         self.exact = true;
         let seen = self.evaluate(mixture);
-        self.slope(mixture, &seen.profile)
+        (self.slope(mixture, &seen.profile), seen.objective > f64::NEG_INFINITY)
     }
 
     /// The objective of one set for certain, near enough to tell which are worth a climb.
@@ -188,4 +259,9 @@ impl<'a> Search<'a> {
         let found = self.catalogue.find_soon(self.start, &mixture, ROUGH, &mut self.buffers);
         self.seen(&mixture, found).objective
     }
+}
+
+/// A gap: 0 where rounding leads below, infinite where it is none.
+fn not_negative(gap: f64) -> f64 {
+    if gap.is_finite() { gap.max(0.0) } else { f64::INFINITY }
 }

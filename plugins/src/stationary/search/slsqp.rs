@@ -43,10 +43,12 @@ impl Search<'_> {
     /// The best lottery that the published search finds. Random starts are drawn from `rng`.
     ///
     /// # Errors
-    /// [`Error::Unusable`] for more sets than the protocol allows.
+    /// [`Error::Unusable`] for more sets than the protocol allows; [`Error::Shape`] for fewer items than a set is to have;
+    /// [`Error::Cancelled`].
     pub fn slsqp(&mut self, cardinality: Cardinality, protocol: &Protocol, rng: &mut Rng) -> Result<Plan> {
+        self.begin(cardinality)?;
         match cardinality.rule {
-            SizeRule::Independent => Ok(self.slsqp_chances(cardinality.size, protocol, rng)),
+            SizeRule::Independent => self.slsqp_chances(cardinality.size, protocol, rng),
             SizeRule::Exactly | SizeRule::AtMost => self.slsqp_sets(cardinality, protocol, rng),
         }
     }
@@ -88,11 +90,16 @@ impl Search<'_> {
         let above = |x: &[f64], gradient: Option<&mut [f64]>, (): &mut ()| sum_less(x, gradient, 1.0 + SLACK, 1.0);
         let below = |x: &[f64], gradient: Option<&mut [f64]>, (): &mut ()| sum_less(x, gradient, 1.0 - SLACK, -1.0);
         let constraints: [&dyn Func<()>; 2] = [&above, &below];
-        let ends = starts.iter().map(|start| run(&loss, start, f64::INFINITY, &constraints, protocol));
-        let ends: Vec<End> = ends.collect();
+        let mut ends: Vec<End> = Vec::new();
+        for start in &starts {
+            search.borrow().check()?;
+            ends.push(run(&loss, start, f64::INFINITY, &constraints, protocol));
+        }
         let best = best(ends, |end| {
-            let total: f64 = kept(&end.weights, protocol.dropped).iter().sum();
-            total > 0.0
+            // Of points that are nearly allowed the rest is scaled.
+            let total: f64 = end.weights.iter().sum();
+            let kept: f64 = kept(&end.weights, protocol.dropped).iter().sum();
+            (total - 1.0).abs() <= 1e-3 && kept > 0.0
         });
         let this = search.into_inner();
         let (weights, success) = match best {
@@ -108,7 +115,7 @@ impl Search<'_> {
         Ok(Plan { lottery: Lottery::Sets { sets, weights }, certificate })
     }
 
-    fn slsqp_chances(&mut self, size: usize, protocol: &Protocol, rng: &mut Rng) -> Plan {
+    fn slsqp_chances(&mut self, size: usize, protocol: &Protocol, rng: &mut Rng) -> Result<Plan> {
         let n = self.items.len();
         let starts = nine(self.by_score(size), size as f64, protocol.starts, rng);
         let uniforms = self.effort.draws.map(|draws| (0..draws * n).map(|_| rng.random()).collect::<Vec<f64>>());
@@ -130,7 +137,11 @@ impl Search<'_> {
         };
         let most = |x: &[f64], gradient: Option<&mut [f64]>, (): &mut ()| sum_less(x, gradient, size as f64, 1.0);
         let constraints: [&dyn Func<()>; 1] = [&most];
-        let ends: Vec<End> = starts.iter().map(|start| run(&loss, start, 1.0, &constraints, protocol)).collect();
+        let mut ends: Vec<End> = Vec::new();
+        for start in &starts {
+            search.borrow().check()?;
+            ends.push(run(&loss, start, 1.0, &constraints, protocol));
+        }
         let best = best(ends, |end| end.weights.iter().sum::<f64>() <= size as f64 + 1e-6);
         let this = search.into_inner();
         let first = || indicator(items, &best_at(this.catalogue, this.start, items, size));
@@ -142,7 +153,7 @@ impl Search<'_> {
         if total > size as f64 {
             scale_to(&mut point, size as f64);
         }
-        this.certify_chances(point, size, uniforms, success)
+        Ok(this.certify_chances(point, size, uniforms, success))
     }
 }
 
