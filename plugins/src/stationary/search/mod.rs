@@ -84,7 +84,7 @@ impl<'a> Search<'a> {
     /// A search over the sets of `items`, ascending, for the user with that first profile.
     ///
     /// # Errors
-    /// Those of [`Catalogue::check_profile`].
+    /// Those of [`Catalogue::check_profile`]; [`Error::Shape`] for what is no ascending list of items.
     pub fn new(
         catalogue: &'a Catalogue,
         start: &'a [f64],
@@ -93,6 +93,7 @@ impl<'a> Search<'a> {
         effort: Effort,
     ) -> Result<Self> {
         catalogue.check_profile(start)?;
+        Lottery::certain(items.to_vec()).check(catalogue.items)?;
         let (buffers, space) = (Buffers::new(catalogue), Space::new(catalogue));
         Ok(Self { catalogue, start, items, price, effort, buffers, space, evaluations: 0, exact: false })
     }
