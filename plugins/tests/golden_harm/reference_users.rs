@@ -112,6 +112,9 @@ impl Published {
         if exactly < known - MISSED || at_most < exactly - 1e-9 {
             return Err(format!("found {exactly} and {at_most}, the best known is {known}"));
         }
+        if slsqp < gradk - MISSED {
+            return Err(format!("SLSQP comes to {slsqp}, published {gradk}"));
+        }
         Ok(())
     }
 }

@@ -29,6 +29,9 @@ pub struct Protocol {
     pub sets: usize,
 }
 
+/// By how much sums may miss what they are bound to.
+const ROUNDING: f64 = 1e-10;
+
 /// What a run came to.
 struct End {
     objective: f64,
@@ -160,12 +163,14 @@ fn nine(first: Vec<f64>, sum: f64, random: usize, rng: &mut Rng) -> Vec<Vec<f64>
     starts
 }
 
-/// `sign (sum of x - most)`, which is to be at most 0.
+/// `sign (sum of x - most)`, which is to be at most 0, and is 0 where rounding alone is between them: to the library a last
+/// digit is as forbidden as anything, so that it would forget the best of what it has seen.
 fn sum_less(x: &[f64], gradient: Option<&mut [f64]>, most: f64, sign: f64) -> f64 {
     if let Some(gradient) = gradient {
         gradient.fill(sign);
     }
-    sign * (x.iter().sum::<f64>() - most)
+    let over = x.iter().sum::<f64>() - most;
+    if over.abs() <= ROUNDING { 0.0 } else { sign * over }
 }
 
 /// The library can not go on from infinity.
