@@ -97,7 +97,7 @@ fn where_the_iteration_cycles_it_is_damped() {
     let world = shown_half_as_long(5.0, 3.75);
     let stationary = found(&world, &Lottery::certain(vec![0]));
     assert_eq!(stationary.by, FoundBy::Damping, "{stationary:?}");
-    assert!(stationary.iterations > 6000, "{stationary:?}");
+    assert!((1000..1200).contains(&stationary.iterations), "{stationary:?}");
     assert_near("profile", &stationary.profile, &[3.75], 1e-3);
 }
 
