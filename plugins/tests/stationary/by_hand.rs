@@ -11,7 +11,7 @@ const DYNAMICS: Dynamics = Dynamics { alpha_harmful: 0.5, alpha_harmless: 0.25, 
 fn one_item() {
     for (harmful, alpha) in [(false, 0.25), (true, 0.5)] {
         let world = World::line(&[1.5], &[harmful], DYNAMICS, -1.0);
-        let end = (0.2 * -1.0 + alpha * 1.5) / (0.2 + alpha);
+        let end = (alpha * 1.5 - 0.2) / (0.2 + alpha);
         for set in [vec![], vec![0]] {
             let shown = if set.is_empty() { 0.0 } else { f64::exp(1.5 * end) };
             let (lottery, click) = (Lottery::certain(set), shown / (shown + 4.0));
