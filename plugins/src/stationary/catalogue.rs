@@ -37,8 +37,8 @@ impl Catalogue {
     /// The items with these vectors, one per column, and these labels.
     ///
     /// # Errors
-    /// [`Error::OutOfRange`] for the dynamics, [`Error::Shape`] for no items, vectors of no number or labels of another number
-    /// of items, [`Error::Diverged`] for a vector that is not finite, [`Error::Unusable`] for vectors that are too long for
+    /// [`Error::OutOfRange`] for the dynamics, [`Error::Shape`] for no items, vectors of no number or labels of another
+    /// number of items, [`Error::Diverged`] for a vector that is not finite, [`Error::Unusable`] for vectors that are too long for
     /// exponentials of scores.
     pub fn new(vectors: &DMatrix<f64>, harmful: &[bool], dynamics: Dynamics) -> Result<Self> {
         let (dimension, items) = vectors.shape();

@@ -129,8 +129,8 @@ fn best_at(catalogue: &Catalogue, items: &[u32], profile: &[f64], size: usize) -
     best
 }
 
-/// The set that the published code alternates to. In each round it pulls the user back to where the round before ended, not
-/// to where the user was at first; and it takes ten steps in each.
+/// The set that the published code alternates to. In each round it pulls the user back to where the round before ended,
+/// not to where the user was at first; and it takes ten steps in each.
 fn drifting(
     world: &World,
     catalogue: &Catalogue,

@@ -53,7 +53,7 @@ fn many_steps_arrive() {
     assert!(left[0] > 0.1 && left.windows(2).all(|pair| pair[1] < pair[0]) && left[3] < 1e-12, "{left:?}");
 }
 
-/// Between two items that pull apart, there is a stationary profile on either side: where the user was at first decides.
+/// Between two items that pull apart, there is a stationary profile on either side: the first profile decides.
 #[test]
 fn the_first_profile_decides_between_two_ends() {
     let nothing = Lottery::certain(vec![]);
@@ -75,7 +75,7 @@ fn the_first_profile_decides_between_two_ends() {
     assert_near("the mirror image", &[ends[1]], &[-ends[0]], 1e-13);
 }
 
-/// Shown a lesser item instead of a large one: the more they like both, the less they turn to the large one, so `F` falls.
+/// Shown a lesser item instead of a large one: the more users like both, the less they turn to the large one. `F` falls.
 fn shown_half_as_long(length: f64, end: f64) -> World {
     // The item that is shown is as likely to be taken as not at `end`.
     let c = f64::exp(length / 2.0 * end);

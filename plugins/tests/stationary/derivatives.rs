@@ -1,7 +1,7 @@
 //! Gradients through the stationary profile, against differences.
 //!
-//! Differences of fourth order with steps of 1e-3: what they leave out is some 1e-12 of a fifth derivative, what rounding
-//! adds some 1e-12 / 1e-3 of the objective. So they agree to 1e-7 of the largest entry where profiles do not depend
+//! Differences of fourth order with steps of 1e-3: what they leave out is some 1e-12 of a fifth derivative, what
+//! rounding adds some 1e-12 / 1e-3 of the objective. So they agree to 1e-7 of the largest entry where profiles do not depend
 //! wildly on the lottery: users are drawn whose Jacobian has a norm below 0.9.
 
 use crate::world::{World, rng, shares};
@@ -54,7 +54,11 @@ proptest! {
 
     /// Weights must add up to 1, so differences are along moves of weight from the last set to each other one.
     #[test]
-    fn by_weights_of_sets(seed in 0u64..1 << 32, dimension in 1usize..5, c in prop::sample::select(vec![0.5, 4.0, 20.0])) {
+    fn by_weights_of_sets(
+        seed in 0u64..1 << 32,
+        dimension in 1usize..5,
+        c in prop::sample::select(vec![0.5, 4.0, 20.0]),
+    ) {
         let world = World::drawn(seed, [dimension, 9, 3], 0.7, c);
         let catalogue = world.catalogue();
         let sets: Vec<Vec<u32>> = [&[0][..], &[1, 3], &[], &[0, 2, 4], &[5], &[1, 2, 3]].map(<[u32]>::to_vec).into();

@@ -75,7 +75,7 @@ proptest! {
             for b in &all[..n] {
                 for share in [0.25, 0.5, 0.75] {
                     let mixture = world.objective(&mixed(a, b, share));
-                    prop_assert!(reached >= mixture - BEHIND, "{reached}, but {mixture} with {share} {b:?}, else {a:?}");
+                    prop_assert!(reached >= mixture - BEHIND, "{reached}, but {mixture}: {share} {b:?}, else {a:?}");
                 }
             }
         }
@@ -143,7 +143,8 @@ proptest! {
         (world.dynamics.alpha_harmful, world.dynamics.alpha_harmless) = (0.05, 0.05);
         for rule in [SizeRule::Exactly, SizeRule::AtMost, SizeRule::Independent] {
             let cardinality = Cardinality { size: 2, rule };
-            let plan = world.search(Effort::default(), |search| search.slsqp(cardinality, &PROTOCOL, &mut rng(1))).unwrap();
+            let plan = world.search(Effort::default(), |search| search.slsqp(cardinality, &PROTOCOL, &mut rng(1)));
+            let plan = plan.unwrap();
             assert_is_plan(&world, &plan, 2, rule);
             let (got, expected) = (world.objective(&plan.lottery), world.objective(&best(&world, 2, rule).lottery));
             prop_assert!(got >= expected - 1e-3, "{rule:?}: {got}, {expected} by climbing");
@@ -152,7 +153,11 @@ proptest! {
 
     /// Wherever it ends, it is a lottery.
     #[test]
-    fn the_published_search_ends_with_a_lottery(seed in 0u64..1 << 32, evaluations in 1usize..30, dropped in 0.0..0.9f64) {
+    fn the_published_search_ends_with_a_lottery(
+        seed in 0u64..1 << 32,
+        evaluations in 1usize..30,
+        dropped in 0.0..0.9f64,
+    ) {
         let world = World { price: 1e4, ..World::drawn(seed, [2, 7, 2], 2.0, 0.1) };
         let protocol = Protocol { evaluations, dropped, ..PROTOCOL };
         for rule in [SizeRule::Exactly, SizeRule::AtMost, SizeRule::Independent] {
