@@ -3,6 +3,8 @@
 #[path = "golden_harm/bounded.rs"]
 mod bounded;
 mod golden;
+#[path = "golden_harm/reference_users.rs"]
+mod reference_users;
 #[path = "golden_harm/sampling.rs"]
 mod sampling;
 
@@ -14,7 +16,12 @@ use serde::Deserialize;
 
 const HARM: System = System {
     folder: "harm",
-    kinds: &[("bounded", bounded::check), ("sampling", sampling::check), ("all-harmful", all_harmful)],
+    kinds: &[
+        ("bounded", bounded::check),
+        ("sampling", sampling::check),
+        ("all-harmful", all_harmful),
+        ("reference-users", reference_users::check),
+    ],
     elsewhere: &[],
 };
 
@@ -40,7 +47,7 @@ struct World {
     u0: Vec<f64>,
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Copy, Deserialize)]
 struct Params {
     #[serde(rename = "alpha_H")]
     alpha_harmful: f64,

@@ -40,8 +40,9 @@ impl Catalogue {
     /// The items with these vectors, one per column, and these labels.
     ///
     /// # Errors
-    /// [`Error::OutOfRange`] for the dynamics, [`Error::Shape`] for vectors of no number or labels of another number of items, [`Error::Diverged`]
-    /// for a vector that is not finite, [`Error::Unusable`] for vectors that are too long for exponentials of scores.
+    /// [`Error::OutOfRange`] for the dynamics, [`Error::Shape`] for no items, vectors of no number or labels of another
+    /// number of items, [`Error::Diverged`] for a vector that is not finite, [`Error::Unusable`] for vectors that are too long for
+    /// exponentials of scores.
     pub fn new(vectors: &DMatrix<f64>, harmful: &[bool], dynamics: Dynamics) -> Result<Self> {
         let (dimension, items) = vectors.shape();
         Harm { harmful, dynamics, price: 0.0 }.check(items)?;
@@ -49,7 +50,7 @@ impl Catalogue {
             return Err(Error::shape("numbers of an item's vector", "at least 1", 0));
         }
         if items == 0 {
-            return Err(Error::shape("items", "at least 1", 0));
+            return Err(Error::shape("items of a catalogue", "at least 1", 0));
         }
         if dynamics.c.ln().abs() > LARGEST / 2.0 {
             let (field, value, range) = ("c".into(), dynamics.c.to_string(), "1e-65 to 1e65".into());

@@ -51,6 +51,14 @@ pub struct Stationary {
     pub by: FoundBy,
 }
 
+impl Stationary {
+    /// Whether the last step of the iteration was as long as only steps are that go back and forth.
+    fn leaps(&self) -> bool {
+        let largest = self.profile.iter().fold(1f64, |most, u| most.max(u.abs()));
+        self.change > NEAR * largest
+    }
+}
+
 /// Buffers of one user, reused from one evaluation to the next.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Buffers {
@@ -111,6 +119,11 @@ impl Catalogue {
         if soon.converged {
             return soon;
         }
+        if soon.leaps() {
+            // Damped in vain.
+            let newton = self.newton(start, mixture, tolerance, &soon.profile, buffers);
+            return Stationary { iterations: soon.iterations + newton.iterations, ..newton };
+        }
         let on = self.iterate(start, &soon.profile, mixture, (tolerance, 1.0, STEPS[1]), buffers);
         let done = soon.iterations + on.iterations;
         if on.converged {
@@ -136,6 +149,13 @@ impl Catalogue {
         let plain = self.iterate(start, start, mixture, (tolerance, 1.0, STEPS[0]), buffers);
         if plain.converged {
             return plain;
+        }
+        if plain.leaps() {
+            // It goes back and forth, and would for ever.
+            let damped = self.iterate(start, start, mixture, (tolerance, 0.5, DAMPED), buffers);
+            let iterations = plain.iterations + damped.iterations;
+            let by = if damped.converged { FoundBy::Damping } else { FoundBy::Iterating };
+            return Stationary { iterations, by, ..damped };
         }
         // Where two stationary points are about to meet, the iteration is as slow as it likes.
         let newton = self.newton(start, mixture, tolerance, &plain.profile, buffers);

@@ -28,7 +28,7 @@ impl Catalogue {
     /// All derivatives at `profile`, which is stationary under `weights` on `sets`.
     ///
     /// # Errors
-    /// [`Error::Shape`] for sets that are not ascending lists of items or weights of another number; those of
+    /// [`Error::Shape`] for sets that are not ascending lists of items, weights of another number or below 0; those of
     /// [`Self::check_profile`].
     pub fn sensitivity(&self, profile: &[f64], sets: &[Vec<u32>], weights: &[f64]) -> Result<Sensitivity> {
         let (mixture, mut buffers, mut space) = self.mixed(profile, sets, weights)?;
@@ -108,6 +108,9 @@ impl Catalogue {
         let mut flat = Sets::default();
         for (set, weight) in sets.iter().zip(weights) {
             evenhand_core::Lottery::certain(set.clone()).check(self.items)?;
+            if !(*weight >= 0.0 && weight.is_finite()) {
+                return Err(Error::shape("weight of a set", "a finite number from 0", weight));
+            }
             flat.push(set, *weight);
         }
         Ok((Mixture::Sets(flat), Buffers::new(self), Space::new(self)))

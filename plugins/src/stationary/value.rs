@@ -102,6 +102,7 @@ impl Catalogue {
     /// # Errors
     /// As [`Self::stationary`].
     pub fn distance(&self, start: &[f64], goal: &[f64], lottery: &Lottery, steps: usize) -> Result<f64> {
+        self.check_profile(goal)?;
         let end = self.expected_walk(start, start, lottery, steps)?;
         Ok(end.iter().zip(goal).map(|(a, b)| (a - b) * (a - b)).sum::<f64>().sqrt())
     }

@@ -68,9 +68,13 @@ mod tests {
             to_capped(&mut x, most);
             x
         };
-        assert_eq!(capped(&[0.25, -1.0, 0.5], 1.0), [0.25, 0.0, 0.5]);
-        assert_eq!(capped(&[1.5, 0.5, 0.5], 1.5), [1.0, 0.25, 0.25]);
-        assert_eq!(capped(&[3.0, 2.0], 1.0), [1.0, 0.0]);
+        let near = |got: Vec<f64>, expected: &[f64]| {
+            assert_eq!(got.len(), expected.len());
+            assert!(got.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-15), "{got:?}, expected {expected:?}");
+        };
+        near(capped(&[0.25, -1.0, 0.5], 1.0), &[0.25, 0.0, 0.5]);
+        near(capped(&[1.5, 0.5, 0.5], 1.5), &[1.0, 0.25, 0.25]);
+        near(capped(&[3.0, 2.0], 1.0), &[1.0, 0.0]);
     }
 
     proptest! {

@@ -29,8 +29,8 @@ pub struct Protocol {
     pub sets: usize,
 }
 
-/// By how much a sum of weights may miss 1.
-const SLACK: f64 = 1e-7;
+/// By how much sums may miss what they are bound to.
+const ROUNDING: f64 = 1e-10;
 
 /// What a run came to.
 struct End {
@@ -86,9 +86,9 @@ impl Search<'_> {
             }
             finite(-seen.objective)
         };
-        // The sum is 1: the library has inequalities alone, and calls no point allowed where none is but by rounding.
-        let above = |x: &[f64], gradient: Option<&mut [f64]>, (): &mut ()| sum_less(x, gradient, 1.0 + SLACK, 1.0);
-        let below = |x: &[f64], gradient: Option<&mut [f64]>, (): &mut ()| sum_less(x, gradient, 1.0 - SLACK, -1.0);
+        // The sum is 1: the library has inequalities alone.
+        let above = |x: &[f64], gradient: Option<&mut [f64]>, (): &mut ()| sum_less(x, gradient, 1.0, 1.0);
+        let below = |x: &[f64], gradient: Option<&mut [f64]>, (): &mut ()| sum_less(x, gradient, 1.0, -1.0);
         let constraints: [&dyn Func<()>; 2] = [&above, &below];
         let mut ends: Vec<End> = Vec::new();
         for start in &starts {
@@ -174,12 +174,14 @@ fn nine(first: Vec<f64>, sum: f64, random: usize, rng: &mut Rng) -> Vec<Vec<f64>
     starts
 }
 
-/// `sign (sum of x - most)`, which is to be at most 0.
+/// `sign (sum of x - most)`, which is to be at most 0, and is 0 where rounding alone is between them: to the library a last
+/// digit is as forbidden as anything, so that it would forget the best of what it has seen.
 fn sum_less(x: &[f64], gradient: Option<&mut [f64]>, most: f64, sign: f64) -> f64 {
     if let Some(gradient) = gradient {
         gradient.fill(sign);
     }
-    sign * (x.iter().sum::<f64>() - most)
+    let over = x.iter().sum::<f64>() - most;
+    if over.abs() <= ROUNDING { 0.0 } else { sign * over }
 }
 
 /// The library can not go on from infinity.
