@@ -7,6 +7,7 @@ mod early_stop;
 mod fairness_term;
 mod grouping;
 mod linear;
+mod periods;
 mod plans;
 mod product;
 mod rates;

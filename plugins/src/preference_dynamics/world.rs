@@ -1,6 +1,7 @@
 //! The world as it goes through its periods.
 
 use super::PreferenceDynamics;
+use crate::periods::Periods;
 use crate::stationary::Catalogue;
 use evenhand_core::{
     Audit, Dataset, Duplicates, Environment, Error, Feedback, Groups, Interactions, Observation, Params, Requests,
@@ -28,10 +29,7 @@ pub(super) struct Open {
     pub(super) profiles: DMatrix<f64>,
     harm: Groups,
     history: usize,
-    /// Number of periods that have begun.
-    begun: usize,
-    /// Number of periods that have ended.
-    ended: usize,
+    periods: Periods,
     /// What each user has consumed in the period that began last, of the slate that was shown last; `None` of those who were
     /// shown nothing.
     pub(super) consumed: Vec<Option<u32>>,
@@ -79,8 +77,7 @@ impl Open {
             first,
             harm: Groups::new("harm", recipe.items, lists)?,
             history: recipe.history,
-            begun: 0,
-            ended: 0,
+            periods: Periods::default(),
             consumed: vec![None; recipe.users],
             shown: Vec::new(),
         })
@@ -92,14 +89,6 @@ impl Open {
 
     fn there(&self, users: Vec<u32>) -> Requests {
         Requests { users, present_users: self.users(), present_items: self.catalogue.items() }
-    }
-
-    /// Fails unless a period has begun and not ended.
-    fn in_period(&self, what: &'static str) -> Result<()> {
-        if self.begun > self.ended {
-            return Ok(());
-        }
-        Err(Error::shape(what, format!("after the requests of period {}", self.ended), "no period has begun"))
     }
 
     fn profile(&self, user: u32) -> &[f64] {
@@ -124,9 +113,9 @@ impl Open {
     }
 
     /// Profiles of the next period, by what was consumed in the one that has ended.
-    fn advance(&mut self) {
+    fn advance(&mut self, period: usize) {
         let choices = self.streams.child("choices");
-        let (catalogue, consumed, period) = (&self.catalogue, &self.consumed, self.ended - 1);
+        let (catalogue, consumed, period) = (&self.catalogue, &self.consumed, period - 1);
         let dimension = catalogue.dimension();
         let profiles =
             self.profiles.as_mut_slice().par_chunks_mut(dimension).zip(self.first.as_slice().par_chunks(dimension));
@@ -168,22 +157,15 @@ impl Environment for Open {
 
     fn requests(&mut self, period: usize) -> Result<Requests> {
         self.run.check()?;
-        if self.begun > self.ended {
-            let expected = format!("the feedback of period {} first", self.ended);
-            return Err(Error::shape("period to begin", expected, period));
-        }
-        if period != self.begun {
-            return Err(Error::shape("period to begin", self.begun, period));
-        }
+        self.periods.begin(period)?;
         if period > 0 {
-            self.advance();
+            self.advance(period);
         }
-        self.begun += 1;
         Ok(self.there((0..self.users() as u32).collect()))
     }
 
     fn answer(&mut self, users: &[u32], slates: &Slates) -> Result<Audit> {
-        self.in_period("answer")?;
+        let period = self.periods.now("answer")?;
         self.there(Vec::new()).check(users, slates)?;
         let (size, choices) = (slates.size, self.streams.child("choices"));
         if size == 0 {
@@ -202,7 +184,7 @@ impl Environment for Open {
         let this = &*self;
         let consumed: Vec<u32> = this.run.install(|| {
             let answers = rows.into_par_iter().with_min_len(TASK).map(|(expected, best, observed, items, &user)| {
-                let mut rng = choices.rng(key(this.ended, user.into()));
+                let mut rng = choices.rng(key(period, user.into()));
                 let consumed = this.catalogue.consume(this.profile(user), items, &mut rng);
                 for (place, &item) in items.iter().enumerate() {
                     expected[place] = this.alone(user, item);
@@ -221,15 +203,14 @@ impl Environment for Open {
     }
 
     fn feedback(&mut self) -> Result<Feedback> {
-        self.in_period("feedback")?;
-        self.ended += 1;
+        self.periods.end("feedback")?;
         let rows = std::mem::take(&mut self.shown);
         Ok(Feedback { users: self.users(), items: self.catalogue.items(), rows })
     }
 
     fn expected(&self, users: &[u32], items: &[u32]) -> Result<Vec<f64>> {
         // Before the first period nobody is there.
-        let there = if self.begun > 0 { self.there(Vec::new()) } else { Requests::default() };
+        let there = if self.periods.any() { self.there(Vec::new()) } else { Requests::default() };
         there.check_there(users, items)?;
         if users.len() != items.len() {
             return Err(Error::shape("items of the pairs", users.len(), items.len()));

@@ -3,6 +3,7 @@
 use super::bests::Bests;
 use super::truth::{Truth, observed};
 use super::{Draws, UserItem};
+use crate::periods::Periods;
 use evenhand_core::{Audit, Environment, Error, Feedback, Groups, Observation, Requests, Result, Rng, Run, Scale};
 use evenhand_core::{Slates, Stage, Streams};
 use nalgebra::DMatrix;
@@ -26,10 +27,7 @@ pub(super) struct Open {
     bests: Bests,
     /// Of the period that began last.
     requests: Requests,
-    /// Number of periods that have begun.
-    begun: usize,
-    /// Number of periods that have ended.
-    ended: usize,
+    periods: Periods,
     /// What was observed in the period that has begun.
     shown: Vec<Observation>,
     /// What was observed in the periods before and has not arrived.
@@ -72,19 +70,10 @@ impl Open {
             stage: Stage { users: recipe.users, items: recipe.items, user_groups, scale },
             bests: Bests::new(recipe.users),
             requests: Requests::default(),
-            begun: 0,
-            ended: 0,
+            periods: Periods::default(),
             shown: Vec::new(),
             delayed: VecDeque::new(),
         })
-    }
-
-    /// Fails unless a period has begun and not ended.
-    fn in_period(&self, what: &'static str) -> Result<()> {
-        if self.begun > self.ended {
-            return Ok(());
-        }
-        Err(Error::shape(what, format!("after the requests of period {}", self.ended), "no period has begun"))
     }
 
     /// One step of the random walk, from the period before to `period`.
@@ -114,13 +103,7 @@ impl Environment for Open {
 
     fn requests(&mut self, period: usize) -> Result<Requests> {
         self.run.check()?;
-        if self.begun > self.ended {
-            let expected = format!("the feedback of period {} first", self.ended);
-            return Err(Error::shape("period to begin", expected, period));
-        }
-        if period != self.begun {
-            return Err(Error::shape("period to begin", self.begun, period));
-        }
+        self.periods.begin(period)?;
         let recipe = &self.recipe;
         let there = |count, late| present(count, late, recipe.arrival, period);
         let (users, items) = (there(recipe.users, recipe.late_users), there(recipe.items, recipe.late_items));
@@ -135,14 +118,12 @@ impl Environment for Open {
         if drifts {
             self.drift(period);
         }
-        self.begun += 1;
         Ok(self.requests.clone())
     }
 
     fn answer(&mut self, users: &[u32], slates: &Slates) -> Result<Audit> {
-        self.in_period("answer")?;
+        let (size, period) = (slates.size, self.periods.now("answer")?);
         self.requests.check(users, slates)?;
-        let (size, period) = (slates.size, self.ended);
         if slates.items.is_empty() {
             return Ok(Audit::default());
         }
@@ -178,8 +159,7 @@ impl Environment for Open {
     }
 
     fn feedback(&mut self) -> Result<Feedback> {
-        self.in_period("feedback")?;
-        self.ended += 1;
+        self.periods.end("feedback")?;
         self.delayed.push_back(std::mem::take(&mut self.shown));
         let arrives = self.delayed.len() > self.recipe.delay;
         let rows = if arrives { self.delayed.pop_front().unwrap_or_default() } else { Vec::new() };
