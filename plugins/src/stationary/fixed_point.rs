@@ -7,13 +7,15 @@ use nalgebra::{DMatrix, DVector};
 use pulp::{Arch, Simd, WithSimd};
 
 /// Steps of the plain iteration until Newton's method is tried, and those in all.
-const STEPS: [usize; 2] = [1000, 5000];
+const STEPS: [usize; 2] = [300, 5000];
 /// Steps of the damped iteration.
 const DAMPED: usize = 2000;
 /// Steps of Newton's method.
-const NEWTON: usize = 20;
+const NEWTON: usize = 10;
 /// How far Newton's method may lead from where an iteration was: farther, and it would be another stationary point.
 const NEAR: f64 = 0.05;
+/// How far from a profile that Newton's method found the iteration is begun again, to see whether it comes back, and steps.
+const NUDGE: (f64, usize) = (1e-5, 40);
 
 /// Changes below which a profile counts as stationary, relative to its largest number where that is above 1.
 ///
@@ -162,8 +164,19 @@ impl Catalogue {
         let iterations = plain.iterations + newton.iterations;
         let largest = plain.profile.iter().fold(1f64, |most, u| most.max(u.abs()));
         let far = newton.profile.iter().zip(&plain.profile).any(|(a, b)| (a - b).abs() > NEAR * largest);
-        let found = if newton.converged && !far { newton } else { plain };
-        Stationary { iterations, ..found }
+        let holds = newton.converged && !far && self.holds(start, mixture, &newton.profile, &plain.profile, buffers);
+        Stationary { iterations: iterations + NUDGE.1, ..if holds { newton } else { plain } }
+    }
+
+    /// Whether the iteration comes nearer again to the fixed point `at` from next to it, on the side of `from`. Newton's method
+    /// also finds those that it only lingers at.
+    fn holds(&self, start: &[f64], mixture: &Mixture, at: &[f64], from: &[f64], buffers: &mut Buffers) -> bool {
+        let length = |a: &[f64]| a.iter().zip(at).map(|(a, b)| (a - b) * (a - b)).sum::<f64>().sqrt();
+        let away = length(from).max(f64::MIN_POSITIVE);
+        let (nudge, steps) = NUDGE;
+        let beside: Vec<f64> = at.iter().zip(from).map(|(a, b)| a + nudge * (b - a) / away).collect();
+        let later = self.iterate(start, &beside, mixture, (0.0, 1.0, steps), buffers);
+        length(&later.profile) <= length(&beside)
     }
 
     /// `u <- u + share (F(u) - u)`.
