@@ -178,7 +178,8 @@ fn what_can_not_work_is_said() {
     let reason = "FAILED  als uniform, seed 0: `random` does not support profiles: it has no factors";
     assert!(said.out.contains(reason) && row(&said.out, "uniform").contains(&"failed"), "{}", said.out);
     let said = run(dir.path(), &set(&["harm.rule=independent"])).ends(1);
-    let reason = "FAILED  als greedy, seed 0: `this policy` does not support stating its distribution over sets";
+    let reason = "FAILED  als greedy, seed 0: `greedy` can not state its distribution over sets, which `harm.rule` = \
+                  `independent` needs";
     assert!(said.out.contains(reason) && said.out.contains("3 of 4 cells finished"), "{}", said.out);
     let said = run(dir.path(), &set(&["harm.c={grid=[50, 90]}"])).ends(1);
     let reason = "parameter `harm.c.grid` = [50.0, 90.0], expected a weight at which the mean click of `uniform`";

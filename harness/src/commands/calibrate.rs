@@ -8,11 +8,10 @@ use crate::failure::{End, Failure};
 use crate::interrupt;
 use crate::panics;
 use crate::progress::{Progress, printable};
-use crate::protocol::harm::{self, Tried};
+use crate::protocol::harm::{self, Mean, Tried};
 use crate::report::new_table;
 use comfy_table::{Cell, CellAlignment};
 use evenhand_core::{Error, Run};
-use evenhand_plugins::stationary::Value;
 use serde_json::{Value as Json, json};
 use std::fmt::Write;
 use std::sync::Arc;
@@ -87,7 +86,10 @@ impl Found<'_> {
     fn json(&self, rule: &Calibration, seed: u64) -> Json {
         let Setting { recommender, label, params, .. } = self.setting;
         let head = json!({ "recommender": recommender, "label": label, "params": params, "seed": seed });
-        let value = |v: &Value| json!({ "click": v.click, "harm": v.harm });
+        let value = |mean: &Mean| {
+            let Mean { value, not_converged } = mean;
+            json!({ "click": value.click, "harm": value.harm, "not_converged": not_converged })
+        };
         let tail = match &self.result {
             Err(reason) => json!({ "error": reason }),
             Ok((tried, users)) => json!({
@@ -118,7 +120,8 @@ impl Found<'_> {
         let chosen = chosen(tried, rule);
         for t in tried {
             let mark = if chosen == Some(t.c) { "*" } else { " " };
-            let numbers = [t.uniform.click, t.uniform.harm, t.alternating.click, t.alternating.harm];
+            let [uniform, alternating] = [t.uniform.value, t.alternating.value];
+            let numbers = [uniform.click, uniform.harm, alternating.click, alternating.harm];
             let head = number(format!("{}{mark}", t.c));
             table.add_row(std::iter::once(head).chain(numbers.map(|value| number(format!("{value:.3}")))));
         }
@@ -133,5 +136,5 @@ impl Found<'_> {
 }
 
 fn chosen(tried: &[Tried], rule: &Calibration) -> Option<f64> {
-    harm::chosen(tried.iter().map(|t| (t.c, t.uniform.click)), rule.click)
+    harm::chosen(tried.iter().map(|t| (t.c, t.uniform.value.click)), rule.click)
 }

@@ -7,6 +7,7 @@ use crate::cell::{self, Outcome};
 use crate::experiment::{Mitigation, Setting};
 use crate::failure::Failure;
 use crate::load::{self, Description, HarmLabels};
+use crate::panics;
 use crate::protocol::harm::{self, Embedding};
 use crate::store::Store;
 use evenhand_core::{Error, Ids, Result, Run};
@@ -48,11 +49,11 @@ pub(crate) struct Labelled<'a> {
     labels: String,
 }
 
-/// A fitted recommender, kept for the next policy over it.
+/// A fitted recommender, or why it could not be fitted, kept for the next policy over it.
 struct Kept {
     setting: Arc<Setting>,
     seed: u64,
-    embedding: Embedding,
+    embedding: Result<Embedding, String>,
 }
 
 impl<'a> Labelled<'a> {
@@ -108,6 +109,19 @@ impl<'a> Labelled<'a> {
     }
 }
 
+impl Kept {
+    /// # Errors
+    /// [`Error::Cancelled`] alone: that is no fault of the recommender.
+    fn new(setting: Arc<Setting>, seed: u64, loaded: &Loaded, run: &Run) -> Result<Self> {
+        let embedding = match panics::caught(|| harm::embed(setting.recipe.as_ref(), &loaded.data, run)) {
+            Ok(Err(Error::Cancelled)) => return Err(Error::Cancelled),
+            Ok(fitted) => fitted.map_err(|error| error.to_string()),
+            Err(panic) => Err(panic),
+        };
+        Ok(Self { setting, seed, embedding })
+    }
+}
+
 /// A rule as it stands in experiments.
 fn written(rule: &HarmLabels) -> String {
     toml::Value::try_from(rule).map_or_else(|_| format!("{rule:?}"), |value| value.to_string())
@@ -140,7 +154,7 @@ impl<'a> Work<'a> {
     }
 
     /// Runs them, all cases of one seed after each other: those over one recommender share what was fitted.
-    pub(super) fn run(mut self) -> Result<HarmCells, Failure> {
+    pub(super) fn run(mut self, warnings: &mut Vec<String>) -> Result<HarmCells, Failure> {
         let Labelled { part, loaded, harmful, .. } = &self.labelled;
         let mut kept: Option<Kept> = None;
         for &seed in self.seeds {
@@ -151,13 +165,15 @@ impl<'a> Work<'a> {
                 let case = &part.cases[place.setting];
                 let measure = |run: &Run| {
                     let known = kept.take().filter(|k| k.seed == seed && k.setting.same(&case.setting));
-                    let embedding = match known {
-                        Some(known) => known.embedding,
-                        None => harm::embed(case.setting.recipe.as_ref(), &loaded.data, run)?,
+                    let known = match known {
+                        Some(known) => known,
+                        None => Kept::new(case.setting.clone(), seed, loaded, run)?,
                     };
-                    let measured = harm::measure(&embedding, case, &part.options, (&loaded.data, harmful), run);
-                    kept = Some(Kept { setting: case.setting.clone(), seed, embedding });
-                    measured
+                    // Kept before anything is measured: a policy that panics takes nothing with it.
+                    match &kept.insert(known).embedding {
+                        Ok(embedding) => harm::measure(embedding, case, &part.options, (&loaded.data, harmful), run),
+                        Err(reason) => Err(Error::Plugin(reason.clone().into())),
+                    }
                 };
                 let name = format!("{}  seed {seed}", case.label);
                 let end = self.runner.run(&case.label, &name, seed, self.labelled.identity(place), measure)?;
@@ -165,6 +181,7 @@ impl<'a> Work<'a> {
             }
         }
         let done = self.cells.finish(self.runner, |place| self.labelled.identity(place));
+        warnings.extend(unsettled(part, &done.cells));
         Ok(HarmCells {
             data: load::describe(&loaded.data),
             digest: loaded.digest.clone(),
@@ -188,4 +205,25 @@ impl<'a> Work<'a> {
         let found = cells - missing;
         say(format!("  plan    {cells} cells = {cases} policies x {seeds} seeds   {found} found   {missing} to run"));
     }
+}
+
+/// A word about each recommender and seed whose weight of not taking what is shown was chosen by profiles that are not
+/// stationary.
+fn unsettled(part: &Mitigation, cells: &[Cell]) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for cell in cells {
+        let figures = cell.outcome().map_or(&[][..], |outcome| &outcome.figures);
+        let found = figures.iter().find(|f| f.metric == harm::NOT_CONVERGED && f.value > 0.0);
+        let Some((found, c)) = found.zip(figures.iter().find(|f| f.metric == "c")) else { continue };
+        let (label, seed) = (&part.cases[cell.place.setting].setting.label, cell.place.seed);
+        let (count, users, c) = (found.value, found.n, c.value);
+        let text = format!(
+            "`{label}`, seed {seed}: c = {c} was chosen with {count} of {users} users of `uniform` whose search for the \
+             stationary profile did not end"
+        );
+        if !warnings.contains(&text) {
+            warnings.push(text);
+        }
+    }
+    warnings
 }

@@ -3,11 +3,11 @@
 //!
 //! Cells run one at a time, each on all threads: their times can be compared, and memory holds one model.
 //!
-//! Random numbers of a cell come from a node of `Streams::new(seed)` that is the same for every recommender (`fit`), agent (`agent`)
-//! or policy against harm (`policy`), on purpose. Streams are addressed by label and index, so no plugin can use up or shift what another one draws,
-//! and a result depends neither on the other runs of the experiment nor on their order. Settings of one plugin get common
-//! random numbers (the same start, say), which takes noise out of their difference. Splits, worlds and attacks draw from other
-//! nodes, so what is held out tells nothing about what a plugin draws.
+//! Random numbers of a cell come from a node of `Streams::new(seed)` that is the same for every recommender (`fit`), agent
+//! (`agent`) or policy against harm (`policy`), on purpose. Streams are addressed by label and index, so no plugin can use up
+//! or shift what another one draws, and a result depends neither on the other runs of the experiment nor on their order.
+//! Settings of one plugin get common random numbers (the same start, say), which takes noise out of their difference. Splits,
+//! worlds and attacks draw from other nodes, so what is held out tells nothing about what a plugin draws.
 
 mod cells;
 mod data;
@@ -149,7 +149,7 @@ pub fn compare(experiment: &Experiment, store: Option<&Store>, host: &Host) -> R
     host.progress.begin(missing.iter().sum());
     let offline = offline.map(|work| work.run(&mut warnings)).transpose()?;
     let interactive = interactive.map(interactive::Work::run).transpose()?;
-    let harm = harm.map(harm::Work::run).transpose()?;
+    let harm = harm.map(|work| work.run(&mut warnings)).transpose()?;
     host.progress.end();
     let interrupted = offline.as_ref().is_some_and(|p| p.cut_short)
         || interactive.as_ref().is_some_and(|p| p.cut_short)
