@@ -146,7 +146,11 @@ fn mistakes_are_placed() {
             format!("{data}[harm]\nharmful = 'x'\n{RUN}"),
             "e.toml:4:11: `harm.harmful` is of type string, expected a table",
         ),
-        (format!("{HEAD}{RUN}[split]\nkind = 'random'\n"), "e.toml:1:1: no `[[run]]`: nothing to compare"),
+        (
+            format!("{HEAD}{RUN}[split]\nkind = 'random'\n[eval]\nk = [5]\n"),
+            "e.toml:8:1: `[split]` without a `[[run]]` that it belongs to",
+        ),
+        (format!("{HEAD}{RUN}[eval]\nk = [5]\n"), "e.toml:8:1: `[eval]` without a `[[run]]` that it belongs to"),
         (format!("harm = 3\n{data}"), "e.toml:1:8: `harm` is of type integer, expected a table"),
     ] {
         let error = parse(&text, &[]).err().expect(&text).to_string();
