@@ -154,14 +154,14 @@ impl Store {
     }
 
     /// Writes the metrics of every user of the cells with those keys to one table, a line in memory at a time; with each
-    /// key the label, seed and fold of the cell. `ids` are the names of the users. Cells without any are left out.
+    /// key the protocol, label, seed and fold of the cell. `ids` are the names of the users. Cells without any are left out.
     ///
     /// # Errors
     /// [`Failure::Write`]; [`Failure::Data`] for kept metrics that can not be read.
     pub(crate) fn write_users<'a>(
         &self,
         name: &str,
-        cells: impl Iterator<Item = (&'a str, [String; 3])>,
+        cells: impl Iterator<Item = (&'a str, [String; 4])>,
         ids: &Ids,
     ) -> Result<(), Failure> {
         let mut unreadable = None;

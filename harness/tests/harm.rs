@@ -74,7 +74,7 @@ fn policies_are_measured_kept_and_equal_on_any_number_of_threads() {
     let users = read("a", "users.csv");
     let of_user: Vec<f64> = users
         .lines()
-        .filter(|line| line.starts_with("als top-k,1,0,") && line.contains(",harm,"))
+        .filter(|line| line.starts_with("harm,als top-k,1,0,") && line.contains(",harm,"))
         .map(|line| line.rsplit(',').next().unwrap().parse().unwrap())
         .collect();
     let mean = of_user.iter().sum::<f64>() / of_user.len() as f64;
@@ -146,7 +146,7 @@ fn parts_of_one_experiment_share_the_data() {
     assert!(said.out.contains("5 of 5 cells finished") && said.out.contains("small on biased-ratings"), "{}", said.out);
     assert_eq!(said.err.matches("  data    ").count(), 1, "{}", said.err);
     let users = fs::read_to_string(dir.path().join("o/users.csv")).unwrap();
-    assert!(users.contains("\nrandom,0,0,") && users.contains("\nals greedy,0,0,"));
+    assert!(users.contains("\noffline,random,0,0,") && users.contains("\nharm,als greedy,0,0,"));
 }
 
 #[test]
@@ -166,7 +166,7 @@ fn what_can_not_work_is_said() {
             3,
             "all of the 24 items are harmful, so none may be shown; items are labelled by harmful = {",
         ),
-        (&["harm.harmful.any=[]"], 3, "none of the 24 items is harmful, so there is no harm to mitigate; items are"),
+        (&["harm.harmful.any=[]"], 2, "--set harm.harmful.any=[]: `harm.harmful`: `any` must name at least one group"),
         (&["harm.harmful.any=['Horror']"], 2, "`Horror`, expected a group of items by genre; there: F, M"),
         (&["harm.run.als.policy=unifrom"], 2, "no policy plugin `unifrom` (did you mean `uniform`?)"),
     ] {
