@@ -217,8 +217,21 @@ fn a_weight_is_calibrated_as_the_comparison_would() {
     let mean =
         |metric: &str| figures.iter().find(|f| f["metric"] == metric && f["group"].is_null()).unwrap()["mean"].clone();
     assert_eq!((mean("c"), mean("click")), (found["chosen"].clone(), enough["uniform"]["click"].clone()));
-    let none = run(dir.path(), &["calibrate", "e.toml", "--set", "harm.c={grid=[90]}", "-q"]).ends(0);
-    assert!(none.out.contains("no c here at which the click of uniform is at least 0.5"), "{}", none.out);
+    let none = run(dir.path(), &["calibrate", "e.toml", "--set", "harm.c={grid=[90]}"]).ends(1);
+    let text = "no c here at which the click of uniform is at least 0.5; try smaller ones";
+    assert!(none.out.contains(text) && none.err.contains(text), "{} {}", none.out, none.err);
+    let last = ["--set", "harm.c={grid=[0.25,0.125]}", "-q"];
+    let said = run(dir.path(), &[&["calibrate", "e.toml"], &last[..]].concat()).ends(0);
+    assert!(said.out.contains("0.25 is the largest of the grid: larger ones may do too"), "{}", said.out);
+    assert_eq!((&found["at_least"], &found["chosen_is_largest"]), (&0.5.into(), &false.into()));
+    assert_eq!(
+        (&rows[0]["uniform"]["not_converged"], &rows[0]["alternating"]["not_converged"]),
+        (&0.into(), &0.into())
+    );
+    let again = HARM[HARM.find("[[").unwrap()..].replacen("label = 'als'", "label = 'again'", 1);
+    fs::write(dir.path().join("twice.toml"), format!("{DATA}{HARM}{again}")).unwrap();
+    let said = run(dir.path(), &["calibrate", "twice.toml", "-q"]).ends(0);
+    assert!(said.out.contains("warn    ") && said.out.contains("has the same parameters as"), "{}", said.out);
     let usual = run(dir.path(), &["calibrate", "e.toml", "--json", "-q"]).ends(0).json();
-    assert_eq!(usual[0]["grid"].as_array().unwrap().len(), 7);
+    assert_eq!(usual[0]["grid"].as_array().unwrap().len(), 10);
 }

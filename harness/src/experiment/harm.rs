@@ -100,7 +100,7 @@ pub enum Weight {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Calibration {
-    /// The weights to choose from, without repetition.
+    /// The weights to choose from, without repetition; by default 0.5, 1, 2, 5, 10, 20, 50, 100, 200 and 400.
     pub grid: Vec<f64>,
     /// The largest weight is chosen at which the mean click of `uniform` is at least this, in 0 to 1.
     pub click: f64,
@@ -108,7 +108,7 @@ pub struct Calibration {
 
 impl Default for Calibration {
     fn default() -> Self {
-        Self { grid: vec![5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 400.0], click: 0.5 }
+        Self { grid: vec![0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 400.0], click: 0.5 }
     }
 }
 

@@ -14,14 +14,13 @@ type Column = (&'static str, fn(&Row) -> f64);
 /// What an optimiser states of every user.
 type Stated = (&'static str, fn(&Certificate) -> f64);
 
-/// With deviations; the first ones for groups of users too.
+/// With deviations, and for groups of users too.
 const SPREAD: [Column; 4] = [
     ("objective", |row| row.objective),
     ("click", |row| row.value.click),
     ("harm", |row| row.value.harm),
     ("distance", |row| row.distance),
 ];
-const OF_GROUPS: usize = 3;
 const PLAIN: [Column; 2] = [("set-size", |row| row.set_size), ("iterations", |row| row.iterations as f64)];
 
 /// The figures of all users, then those of each group.
@@ -56,7 +55,7 @@ pub(super) fn figures(followed: &Followed, data: &Dataset, (c, lambda): (f64, f6
     for (group, members) in named_groups(&data.user_groups) {
         let place = |user: &u32| rows.binary_search_by_key(user, |row| row.user).ok();
         let there: Vec<&Row> = members.iter().filter_map(place).map(|at| &rows[at]).collect();
-        figures.extend(means(&SPREAD[..OF_GROUPS], &there, Some(&group), true));
+        figures.extend(means(&SPREAD, &there, Some(&group), true));
     }
     figures
 }

@@ -24,7 +24,7 @@
 //! | `draws` | slates behind every lottery, of policies that can not state theirs | - |
 //!
 //! * Numbers are means over users, who are drawn with the seed alone: all policies meet the same ones.
-//! * Objective, click and harm are repeated for each group of users.
+//! * Objective, click, harm and distance are repeated for each group of users.
 //! * A policy that can not state its lottery, not at all or not under that rule, is drawn from: slates of exactly k items. Sets
 //!   of independent items can not be drawn so.
 //! * `gap`, `ended` and `evaluations` are the policy's own statement: nothing here looks whether they hold. An infinite gap says

@@ -126,6 +126,7 @@ fn users_who_do_not_change_by_hand() {
         assert_eq!(kept.values.iter().map(|(user, _)| *user).collect::<Vec<_>>(), [0, 1]);
         close(kept.values[1].1, second, 1e-7);
     }
+    assert_eq!((of("distance", Some("gender=F")), of("distance", Some("gender=M"))), (0.0, 0.0));
     let fixed = [("distance", 0.0), ("set-size", 1.0), ("not-converged", 0.0), ("lambda", 10.0), ("c", 2.0)];
     fixed.into_iter().for_each(|(metric, expected)| assert_eq!(of(metric, None), expected, "{metric}"));
     let names: Vec<&str> = measured.figures.iter().map(|f| f.metric.as_str()).collect();
