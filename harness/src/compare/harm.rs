@@ -227,3 +227,78 @@ fn unsettled(part: &Mitigation, cells: &[Cell]) -> Vec<String> {
     }
     warnings
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compare::{CellEnd, Host, compare};
+    use crate::experiment::{Experiment, Overrides};
+    use crate::progress::Progress;
+    use crate::protocol::{Figure, Seconds};
+    use evenhand_core::{Model, Recommender, Training, plugin};
+    use std::path::Path;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    static FITS: AtomicUsize = AtomicUsize::new(0);
+
+    plugin! {
+        /// For tests: can not be fitted, or panics.
+        pub struct Unfit: Recommender = "test-unfit" {
+            /// Whether it panics.
+            panics: bool = false;
+        }
+    }
+
+    impl Recommender for Unfit {
+        fn fit(&self, _: &Training<'_>, _: &Run) -> Result<Box<dyn Model>> {
+            FITS.fetch_add(1, Ordering::SeqCst);
+            assert!(!self.panics, "never fits");
+            Err(Error::Unusable("nothing to learn".into()))
+        }
+    }
+
+    fn experiment(recommender: &str) -> Experiment {
+        let text = format!(
+            "seeds = [0, 1]\n[data]\nsimulator = {{ plugin = 'biased-ratings', users = 60, items = 24 }}\n[harm]\n\
+             harmful = {{ groups = 'genre', any = ['F'] }}\nlambda = [1, 2]\n[[harm.run]]\n{recommender}\n\
+             policy = ['uniform', 'top-k']\n"
+        );
+        Experiment::parse("e", &text, Path::new(""), &Overrides::default()).unwrap()
+    }
+
+    #[test]
+    fn what_can_not_be_fitted_is_tried_once_with_each_seed() {
+        let experiment = experiment("recommender = 'test-unfit'\nlabel = 'unfit'\nparams = { panics = [false, true] }");
+        let host = Host { threads: 1, cancel: Arc::default(), progress: Progress::silent() };
+        let cells = compare(&experiment, None, &host).unwrap().harm.unwrap().cells;
+        assert_eq!((cells.len(), FITS.load(Ordering::SeqCst)), (16, 4));
+        for Cell { place, end } in &cells {
+            let CellEnd::Failed(reason) = end else { panic!("{end:?}") };
+            let panics = experiment.harm.as_ref().unwrap().cases[place.setting].label.contains("panics=true");
+            assert!(reason.contains(if panics { "never fits" } else { "data: nothing to learn" }), "{reason}");
+        }
+    }
+
+    #[test]
+    fn weights_chosen_by_profiles_that_are_not_stationary_are_told() {
+        let part = experiment("recommender = 'als'\nlabel = 'mine'").harm.unwrap();
+        let figure = |metric: &str, value| Figure { metric: metric.into(), k: None, group: None, value, n: 10 };
+        let cell = |setting, seed, count| {
+            let outcome = Outcome {
+                key: String::new(),
+                cell: serde_json::Value::Null,
+                figures: vec![figure("c", 2.5), figure(harm::NOT_CONVERGED, count)],
+                curves: vec![],
+                attacks: vec![],
+                times: vec![],
+                user_rows: None,
+                seconds: Seconds::default(),
+                build: None,
+            };
+            Cell { place: Place { setting, seed, fold: 0 }, end: CellEnd::Found(outcome) }
+        };
+        let text = "`mine`, seed 1: c = 2.5 was chosen with 3 of 10 users of `uniform` whose search for the stationary \
+                    profile did not end";
+        assert_eq!(unsettled(&part, &[cell(0, 0, 0.0), cell(0, 1, 3.0), cell(1, 1, 3.0)]), [text]);
+    }
+}

@@ -229,7 +229,7 @@ fn gaps(part: &HarmSummary, lambda: f64) -> Option<Rows> {
     for case in cases() {
         let mut row = vec![TableCell::new(once(&mut above, &case.embedding)), TableCell::new(row_label(part, case))];
         for grouping in &groupings {
-            let of = |(metric, _)| gap(case, grouping, metric).map_or_else(|| "-".into(), |gap| rounded(gap, 3));
+            let of = |(metric, _)| gap(case, grouping, metric).map_or_else(|| "-".into(), |gap| three(gap, gap));
             row.extend(SPREAD.map(|column| number(of(column))));
         }
         table.push(row);
@@ -272,8 +272,14 @@ fn row_label(part: &HarmSummary, case: &CaseSummary) -> String {
 /// Mean and deviation over users, both averaged over seeds.
 fn spread(case: &CaseSummary, metric: &str) -> String {
     let Some(mean) = case.mean(metric) else { return "-".into() };
-    let sd = case.mean(&format!("{metric}-sd")).map_or_else(String::new, |sd| format!(" ±{sd:.3}"));
-    format!("{}{sd}", rounded(mean, 3))
+    let digits = |value: f64| three(value, mean);
+    let sd = case.mean(&format!("{metric}-sd")).map_or_else(String::new, |sd| format!(" ±{}", digits(sd)));
+    format!("{}{sd}", digits(mean))
+}
+
+/// A number with three digits behind the point, or short where numbers are `like` this large: an objective is, at a high price.
+fn three(value: f64, like: f64) -> String {
+    if like.abs() < 1e6 { rounded(value, 3) } else { format!("{value:.3e}") }
 }
 
 /// A number with one digit behind the point.
@@ -329,6 +335,11 @@ mod tests {
     #[test]
     fn small_numbers_have_one_digit_behind_the_point() {
         assert_eq!([5.83e-8, 0.0, 12.0].map(scientific), ["5.8e-8", "0.0e0", "1.2e1"]);
+    }
+
+    #[test]
+    fn objectives_at_high_prices_stay_short() {
+        assert_eq!([three(-0.0001, 0.5), three(0.25, -2e99), three(-2e99, -2e99)], ["0.000", "2.500e-1", "-2.000e99"]);
     }
 
     #[test]

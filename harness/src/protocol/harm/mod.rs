@@ -56,6 +56,9 @@ use std::time::Instant;
 /// What the protocol is called in results.
 pub const NAME: &str = "harm";
 
+/// Raised when the same cell would be measured to other figures, by this protocol alone.
+pub const REVISION: u32 = 2;
+
 /// A fitted recommender, as a source of profiles.
 pub struct Embedding {
     /// The model.
