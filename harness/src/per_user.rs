@@ -1,5 +1,5 @@
-//! The numbers of every user, for tests of significance: kept beside the cell they belong to, and joined. They are ranking
-//! metrics of recommenders, and of policies against harm what the user ends up with.
+//! The numbers of every user, for tests of significance: kept beside the cell they belong to, and joined. They are
+//! ranking metrics of recommenders, and of policies against harm what the user ends up with.
 //!
 //! | column | meaning |
 //! | --- | --- |

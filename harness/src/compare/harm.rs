@@ -60,8 +60,8 @@ impl<'a> Labelled<'a> {
     /// Labels the items and looks whether there is something to compare.
     ///
     /// # Errors
-    /// [`Failure::Data`] where no item is harmful or all are, or there is no user; [`Failure::Experiment`] where sets are
-    /// larger than the items that may be shown, or more users are asked for than there are; those of
+    /// [`Failure::Data`] where no item is harmful or all are, or there is no user; [`Failure::Experiment`] where sets
+    /// are larger than the items that may be shown, or more users are asked for than there are; those of
     /// [`load::harm_labels`].
     pub(crate) fn new(part: &'a Mitigation, loaded: &'a Loaded) -> Result<Self, Failure> {
         let data = &loaded.data;
@@ -218,8 +218,8 @@ fn unsettled(part: &Mitigation, cells: &[Cell]) -> Vec<String> {
         let (label, seed) = (&part.cases[cell.place.setting].setting.label, cell.place.seed);
         let (count, users, c) = (found.value, found.n, c.value);
         let text = format!(
-            "`{label}`, seed {seed}: c = {c} was chosen with {count} of {users} users of `uniform` whose search for the \
-             stationary profile did not end"
+            "`{label}`, seed {seed}: c = {c} was chosen with {count} of {users} users of `uniform` whose search for \
+             the stationary profile did not end"
         );
         if !warnings.contains(&text) {
             warnings.push(text);

@@ -170,7 +170,8 @@ impl<'a, 't> Parts<'a, 't> {
         Ok(())
     }
 
-    /// The data, and the whole part where there is any of it. Where the data is `shared`, it alone does not begin the part.
+    /// The data, and the whole part where there is any of it. Where the data is `shared`, it alone does not begin the
+    /// part.
     pub(super) fn finish(
         self,
         reader: &Reader<'a, 't>,

@@ -277,7 +277,8 @@ fn spread(case: &CaseSummary, metric: &str) -> String {
     format!("{}{sd}", digits(mean))
 }
 
-/// A number with three digits behind the point, or short where numbers are `like` this large: an objective is, at a high price.
+/// A number with three digits behind the point, or short where numbers are `like` this large: an objective is, at a
+/// high price.
 fn three(value: f64, like: f64) -> String {
     if like.abs() < 1e6 { rounded(value, 3) } else { format!("{value:.3e}") }
 }

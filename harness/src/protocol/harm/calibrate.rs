@@ -1,5 +1,5 @@
-//! How much a recommendation matters: the weight of not taking what is shown, chosen so that recommendations are taken often
-//! enough.
+//! How much a recommendation matters: the weight of not taking what is shown, chosen so that recommendations are taken
+//! often enough.
 //!
 //! The largest weight of a grid is chosen at which the mean click of `uniform` is at least some number: small weights
 //! leave no room for harm, large ones none for policies.

@@ -1,9 +1,9 @@
 //! The harm protocol: what do policies come to where users change with what they are shown?
 //!
-//! A recommender is fitted on all rows. Its factors are the profiles that users begin with, and the items as profiles see
-//! them. Some items are harmful and never shown; users come upon them by themselves. Each user is shown sets drawn from the
-//! policy's lottery until the profile does not change any more, and the lottery is measured there. Nothing is simulated:
-//! [`Harm`](evenhand_core::Harm) has the behaviour, [`evenhand_plugins::stationary`] solves for the profile.
+//! A recommender is fitted on all rows. Its factors are the profiles that users begin with, and the items as profiles
+//! see them. Some items are harmful and never shown; users come upon them by themselves. Each user is shown sets drawn
+//! from the policy's lottery until the profile does not change any more, and the lottery is measured there. Nothing is
+//! simulated: [`Harm`](evenhand_core::Harm) has the behaviour, [`evenhand_plugins::stationary`] solves for the profile.
 //!
 //! | metric | what | better |
 //! | --- | --- | --- |
@@ -15,7 +15,7 @@
 //! | `set-size` | mean size of the sets | - |
 //! | `iterations` | mean steps of the search for the stationary profile | - |
 //! | `not-converged` | number of users for whom it did not end | 0 |
-//! | `gap`, `gap-max` | Frank-Wolfe gap of policies that optimise: mean and largest, of the users who have one | lower |
+//! | `gap`, `gap-max` | Frank-Wolfe gap of policies that optimise: mean and largest, of users who have one | lower |
 //! | `certified` | share of users whose gap is at most 1e-6, in units of the objective where that is above 1 | higher |
 //! | `ended` | share of users for whom the search of such a policy ended by itself | higher |
 //! | `evaluations` | mean number of lotteries that such a policy looked at | - |
@@ -25,12 +25,12 @@
 //!
 //! * Numbers are means over users, who are drawn with the seed alone: all policies meet the same ones.
 //! * Objective, click, harm and distance are repeated for each group of users.
-//! * A policy that can not state its lottery, not at all or not under that rule, is drawn from: slates of exactly k items. Sets
-//!   of independent items can not be drawn so.
-//! * `gap`, `ended` and `evaluations` are the policy's own statement: nothing here looks whether they hold. An infinite gap says
-//!   that there is none: such a user is not certified, and left out of `gap` and `gap-max`.
-//! * A policy that shows a harmful item, or sets of another size than was asked for, fails: its numbers would look better
-//!   than they are.
+//! * A policy that can not state its lottery, not at all or not under that rule, is drawn from: slates of exactly k
+//!   items. Sets of independent items can not be drawn so.
+//! * `gap`, `ended` and `evaluations` are the policy's own statement: nothing here looks whether they hold. An infinite
+//!   gap says that there is none: such a user is not certified, and left out of `gap` and `gap-max`.
+//! * A policy that shows a harmful item, or sets of another size than was asked for, fails: its numbers would look
+//!   better than they are.
 //! * What the users of the rows have consumed before does not matter: it may be shown again.
 //! * Test rows that come with the data are left out.
 //!
@@ -86,15 +86,16 @@ pub fn embed(recipe: &dyn Recommender, data: &Dataset, run: &Run) -> Result<Embe
     Ok(Embedding { model, seconds, audience: OnceLock::new(), weight: OnceLock::new() })
 }
 
-/// Measures the policy of `case` on users of `embedding`. With the data, whether each item is harmful. `run` is that of the
-/// cell: users are drawn from its child `users`, the policy draws from `policy`. An embedding is for one seed and for one set
-/// of options: a weight of not taking what is shown that is to be found is found once.
+/// Measures the policy of `case` on users of `embedding`. With the data, whether each item is harmful. `run` is that of
+/// the cell: users are drawn from its child `users`, the policy draws from `policy`. An embedding is for one seed and
+/// for one set of options: a weight of not taking what is shown that is to be found is found once.
 ///
 /// # Errors
-/// [`Unsupported`](evenhand_core::Error::Unsupported) for a model without factors, or a policy that can not state its
-/// distribution where it is to show items independently; [`Unusable`](evenhand_core::Error::Unusable) for profiles that are
-/// too long, or a policy that shows what it must not; [`Plugin`](evenhand_core::Error::Plugin), with the reason alone, where
-/// no weight could be found, which is tried once; those of the plugin; [`Cancelled`](evenhand_core::Error::Cancelled).
+/// [`Unsupported`](evenhand_core::Error::Unsupported) for a model without factors;
+/// [`Unusable`](evenhand_core::Error::Unusable) for profiles that are too long, or a policy that shows what it must not
+/// or states a gap below 0; [`Plugin`](evenhand_core::Error::Plugin), with the reason alone, where no weight could be
+/// found, which is tried once, and for a policy that can not state its distribution where it is to show items
+/// independently; those of the plugin; [`Cancelled`](evenhand_core::Error::Cancelled).
 pub fn measure(
     embedding: &Embedding,
     case: &Case,

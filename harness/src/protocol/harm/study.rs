@@ -26,7 +26,8 @@ pub struct Study<'a> {
     audience: &'a Audience,
 }
 
-/// Some users, and what is kept from them. It depends on data, seed and options alone: all policies and prices share it.
+/// Some users, and what is kept from them. It depends on data, seed and options alone: all policies and prices share
+/// it.
 pub struct Audience {
     users: Vec<u32>,
     /// The harmful items of each of the users: not to be shown.
@@ -72,7 +73,8 @@ fn draw_users(users: usize, wanted: Option<usize>, run: &Run) -> Vec<u32> {
 }
 
 impl Audience {
-    /// So many of the users of `model`, drawn from the child `users` of `run`; `None` for all. Items are `harmful` or not.
+    /// So many of the users of `model`, drawn from the child `users` of `run`; `None` for all. Items are `harmful` or
+    /// not.
     ///
     /// # Errors
     /// [`Error::Shape`] for labels of another number of items.
