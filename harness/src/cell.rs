@@ -105,6 +105,7 @@ pub fn of_harm(part: &Mitigation, data: &str, labels: &str, place: Place) -> Jso
     json!({
         "version": RESULT_VERSION,
         "protocol": harm::NAME,
+        "revision": harm::REVISION,
         "data": data,
         "harmful": labels,
         "options": {

@@ -1,9 +1,9 @@
-//! The numbers of every user, for tests of significance: kept beside the cell they belong to, and joined. They are ranking
-//! metrics of recommenders, and of policies against harm what the user ends up with.
+//! The numbers of every user, for tests of significance: kept beside the cell they belong to, and joined. They are
+//! ranking metrics of recommenders, and of policies against harm what the user ends up with.
 //!
 //! | column | meaning |
 //! | --- | --- |
-//! | `label`, `seed`, `fold` | the cell; only in the joined table |
+//! | `protocol`, `label`, `seed`, `fold` | the cell; only in the joined table |
 //! | `user` | index of the user; in the joined table the name that the user has in the data |
 //! | `attack` | `clean` for the full ranking by unperturbed factors, else the attack; empty for all but full rankings |
 //! | `metric`, `k` | the metric, and the length of the list where it is one of a list |
@@ -19,7 +19,7 @@ use std::path::Path;
 /// Columns of a kept file; the joined table has [`OF_CELL`] before them.
 const COLUMNS: [&str; 5] = ["user", "attack", "metric", "k", "value"];
 /// Columns that say which cell a line belongs to.
-const OF_CELL: [&str; 3] = ["label", "seed", "fold"];
+const OF_CELL: [&str; 4] = ["protocol", "label", "seed", "fold"];
 
 /// One metric of every user who is measured.
 #[derive(Clone, Debug, PartialEq)]
@@ -93,7 +93,7 @@ impl<'a> Joined<'a> {
     }
 
     /// Adds a line of the cell with those fields.
-    pub(crate) fn line(&mut self, of_cell: &[String; 3], user: u32, line: &csv::StringRecord) -> io::Result<()> {
+    pub(crate) fn line(&mut self, of_cell: &[String; 4], user: u32, line: &csv::StringRecord) -> io::Result<()> {
         let name = self.ids.names().get(user as usize).ok_or(io::ErrorKind::InvalidData)?;
         let fields = of_cell.iter().map(String::as_str).chain([name.as_str()]).chain(line.iter().skip(1));
         Ok(self.table.write_record(fields)?)
@@ -119,11 +119,11 @@ mod tests {
         let ids = Ids::new(["u,1", "u2", "u3"].map(String::from).to_vec()).unwrap();
         let mut bytes = Vec::new();
         let mut joined = Joined::new(&mut bytes, &ids).unwrap();
-        let cell = ["als".to_string(), "7".into(), "0".into()];
+        let cell = ["offline", "als", "7", "0"].map(String::from);
         read(&path, |user, line| joined.line(&cell, user, line)).unwrap();
         joined.finish().unwrap();
-        let expected = "label,seed,fold,user,attack,metric,k,value\nals,7,0,\"u,1\",,ndcg,5,0.5\n\
-                        als,7,0,u3,,ndcg,5,0.30000000000000004\nals,7,0,u3,a b,auc,,1\n";
+        let expected = "protocol,label,seed,fold,user,attack,metric,k,value\noffline,als,7,0,\"u,1\",,ndcg,5,0.5\n\
+                        offline,als,7,0,u3,,ndcg,5,0.30000000000000004\noffline,als,7,0,u3,a b,auc,,1\n";
         assert_eq!(String::from_utf8(bytes).unwrap(), expected);
     }
 

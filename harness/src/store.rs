@@ -101,8 +101,8 @@ impl Store {
         })
     }
 
-    /// Writes the actions of the cells with those keys, agents and seeds to one table, one cell in memory at a time; cells
-    /// without any are left out.
+    /// Writes the actions of the cells with those keys, agents and seeds to one table, one cell in memory at a time;
+    /// cells without any are left out.
     ///
     /// # Errors
     /// [`Failure::Write`]; [`Failure::Data`] for kept actions that can not be read.
@@ -153,15 +153,16 @@ impl Store {
         }
     }
 
-    /// Writes the metrics of every user of the cells with those keys to one table, a line in memory at a time; with each
-    /// key the label, seed and fold of the cell. `ids` are the names of the users. Cells without any are left out.
+    /// Writes the metrics of every user of the cells with those keys to one table, a line in memory at a time; with
+    /// each key the protocol, label, seed and fold of the cell. `ids` are the names of the users. Cells without any are
+    /// left out.
     ///
     /// # Errors
     /// [`Failure::Write`]; [`Failure::Data`] for kept metrics that can not be read.
     pub(crate) fn write_users<'a>(
         &self,
         name: &str,
-        cells: impl Iterator<Item = (&'a str, [String; 3])>,
+        cells: impl Iterator<Item = (&'a str, [String; 4])>,
         ids: &Ids,
     ) -> Result<(), Failure> {
         let mut unreadable = None;

@@ -90,8 +90,8 @@ fn the_metrics_of_users_are_what_the_means_are_made_of() {
         let key = [label, "1", "0", attack, metric, k];
         let own: Vec<f64> = users
             .iter()
-            .filter(|row| [&row[0], &row[1], &row[2], &row[4], &row[5], &row[6]].map(String::as_str) == key)
-            .map(|row| row[7].parse().unwrap())
+            .filter(|row| [&row[1], &row[2], &row[3], &row[5], &row[6], &row[7]].map(String::as_str) == key)
+            .map(|row| row[8].parse().unwrap())
             .collect();
         let end = format!(",1,0,{metric},{k},,{attack},");
         let row = results.lines().find(|l| l.contains(&format!(",{label},")) && l.contains(&end)).unwrap();
@@ -100,7 +100,7 @@ fn the_metrics_of_users_are_what_the_means_are_made_of() {
         assert_eq!(own.len().to_string(), n, "{key:?}");
         assert!((mean - value.parse::<f64>().unwrap()).abs() < 1e-12, "{key:?}: {mean} or {value}");
     }
-    assert!(!users.iter().any(|row| row[0] == "random" && !row[4].is_empty()));
+    assert!(!users.iter().any(|row| row[1] == "random" && !row[5].is_empty()));
 }
 
 /// Whether metrics of users are kept decides nothing but that: cells are found without them, and run again for them.
@@ -144,7 +144,7 @@ fn users_have_the_names_of_the_data() {
     let said = run(dir.path(), &["compare", "mine.toml", "--out", "o"]).ends(0);
     assert!(said.out.contains("results in o: results.csv, timings.csv, users.csv, summary.json"), "{}", said.out);
     let users = rows(&dir.path().join("o/users.csv"));
-    assert!(users.iter().all(|row| row[3].starts_with('u') && row[4].is_empty()) && users.len() > 50);
+    assert!(users.iter().all(|row| row[4].starts_with('u') && row[5].is_empty()) && users.len() > 50);
 }
 
 /// Cells with and without attacks do not stand in for each other.
@@ -259,15 +259,15 @@ fn a_pair_of_files_with_every_kind_of_edge() {
             assert!((value.parse::<f64>().unwrap() - expected).abs() < 1e-12 && n == "4", "{end:?}: {value} {n}");
         }
         for (metric, expected) in [("auc", of_users.map(|u| (u.0, u.1))), ("hr", of_users.map(|u| (u.0, u.2)))] {
-            let own = users.iter().filter(|r| r[0] == "popularity" && r[4] == attack && r[5] == metric && r[6] != "50");
-            let own: Vec<(&str, f64)> = own.map(|r| (r[3].as_str(), r[7].parse().unwrap())).collect();
+            let own = users.iter().filter(|r| r[1] == "popularity" && r[5] == attack && r[6] == metric && r[7] != "50");
+            let own: Vec<(&str, f64)> = own.map(|r| (r[4].as_str(), r[8].parse().unwrap())).collect();
             assert_eq!(own.len(), 4, "{own:?}");
             for ((user, value), (expected_user, expected)) in own.iter().zip(expected) {
                 assert!(*user == expected_user && (value - expected).abs() < 1e-12, "{metric} {attack}: {own:?}");
             }
         }
     }
-    assert!(!users.iter().any(|row| ["400", "30", "77"].contains(&row[3].as_str())));
+    assert!(!users.iter().any(|row| ["400", "30", "77"].contains(&row[4].as_str())));
 
     run(dir.path(), &["compare", "pair.toml", "--out", "b", "--threads", "3", "-q"]).ends(0);
     for name in ["results.csv", "users.csv"] {

@@ -74,7 +74,7 @@ fn policies_are_measured_kept_and_equal_on_any_number_of_threads() {
     let users = read("a", "users.csv");
     let of_user: Vec<f64> = users
         .lines()
-        .filter(|line| line.starts_with("als top-k,1,0,") && line.contains(",harm,"))
+        .filter(|line| line.starts_with("harm,als top-k,1,0,") && line.contains(",harm,"))
         .map(|line| line.rsplit(',').next().unwrap().parse().unwrap())
         .collect();
     let mean = of_user.iter().sum::<f64>() / of_user.len() as f64;
@@ -146,7 +146,7 @@ fn parts_of_one_experiment_share_the_data() {
     assert!(said.out.contains("5 of 5 cells finished") && said.out.contains("small on biased-ratings"), "{}", said.out);
     assert_eq!(said.err.matches("  data    ").count(), 1, "{}", said.err);
     let users = fs::read_to_string(dir.path().join("o/users.csv")).unwrap();
-    assert!(users.contains("\nrandom,0,0,") && users.contains("\nals greedy,0,0,"));
+    assert!(users.contains("\noffline,random,0,0,") && users.contains("\nharm,als greedy,0,0,"));
 }
 
 #[test]
@@ -166,7 +166,7 @@ fn what_can_not_work_is_said() {
             3,
             "all of the 24 items are harmful, so none may be shown; items are labelled by harmful = {",
         ),
-        (&["harm.harmful.any=[]"], 3, "none of the 24 items is harmful, so there is no harm to mitigate; items are"),
+        (&["harm.harmful.any=[]"], 2, "--set harm.harmful.any=[]: `harm.harmful`: `any` must name at least one group"),
         (&["harm.harmful.any=['Horror']"], 2, "`Horror`, expected a group of items by genre; there: F, M"),
         (&["harm.run.als.policy=unifrom"], 2, "no policy plugin `unifrom` (did you mean `uniform`?)"),
     ] {
@@ -178,7 +178,8 @@ fn what_can_not_work_is_said() {
     let reason = "FAILED  als uniform, seed 0: `random` does not support profiles: it has no factors";
     assert!(said.out.contains(reason) && row(&said.out, "uniform").contains(&"failed"), "{}", said.out);
     let said = run(dir.path(), &set(&["harm.rule=independent"])).ends(1);
-    let reason = "FAILED  als greedy, seed 0: `this policy` does not support stating its distribution over sets";
+    let reason = "FAILED  als greedy, seed 0: `greedy` can not state its distribution over sets, which `harm.rule` = \
+                  `independent` needs";
     assert!(said.out.contains(reason) && said.out.contains("3 of 4 cells finished"), "{}", said.out);
     let said = run(dir.path(), &set(&["harm.c={grid=[50, 90]}"])).ends(1);
     let reason = "parameter `harm.c.grid` = [50.0, 90.0], expected a weight at which the mean click of `uniform`";
@@ -216,8 +217,21 @@ fn a_weight_is_calibrated_as_the_comparison_would() {
     let mean =
         |metric: &str| figures.iter().find(|f| f["metric"] == metric && f["group"].is_null()).unwrap()["mean"].clone();
     assert_eq!((mean("c"), mean("click")), (found["chosen"].clone(), enough["uniform"]["click"].clone()));
-    let none = run(dir.path(), &["calibrate", "e.toml", "--set", "harm.c={grid=[90]}", "-q"]).ends(0);
-    assert!(none.out.contains("no c here at which the click of uniform is at least 0.5"), "{}", none.out);
+    let none = run(dir.path(), &["calibrate", "e.toml", "--set", "harm.c={grid=[90]}"]).ends(1);
+    let text = "no c here at which the click of uniform is at least 0.5; try smaller ones";
+    assert!(none.out.contains(text) && none.err.contains(text), "{} {}", none.out, none.err);
+    let last = ["--set", "harm.c={grid=[0.25,0.125]}", "-q"];
+    let said = run(dir.path(), &[&["calibrate", "e.toml"], &last[..]].concat()).ends(0);
+    assert!(said.out.contains("0.25 is the largest of the grid: larger ones may do too"), "{}", said.out);
+    assert_eq!((&found["at_least"], &found["chosen_is_largest"]), (&0.5.into(), &false.into()));
+    assert_eq!(
+        (&rows[0]["uniform"]["not_converged"], &rows[0]["alternating"]["not_converged"]),
+        (&0.into(), &0.into())
+    );
+    let again = HARM[HARM.find("[[").unwrap()..].replacen("label = 'als'", "label = 'again'", 1);
+    fs::write(dir.path().join("twice.toml"), format!("{DATA}{HARM}{again}")).unwrap();
+    let said = run(dir.path(), &["calibrate", "twice.toml", "-q"]).ends(0);
+    assert!(said.out.contains("warn    ") && said.out.contains("has the same parameters as"), "{}", said.out);
     let usual = run(dir.path(), &["calibrate", "e.toml", "--json", "-q"]).ends(0).json();
-    assert_eq!(usual[0]["grid"].as_array().unwrap().len(), 7);
+    assert_eq!(usual[0]["grid"].as_array().unwrap().len(), 10);
 }

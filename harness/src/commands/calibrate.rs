@@ -8,11 +8,10 @@ use crate::failure::{End, Failure};
 use crate::interrupt;
 use crate::panics;
 use crate::progress::{Progress, printable};
-use crate::protocol::harm::{self, Tried};
+use crate::protocol::harm::{self, Mean, Tried};
 use crate::report::new_table;
 use comfy_table::{Cell, CellAlignment};
 use evenhand_core::{Error, Run};
-use evenhand_plugins::stationary::Value;
 use serde_json::{Value as Json, json};
 use std::fmt::Write;
 use std::sync::Arc;
@@ -51,20 +50,24 @@ pub(super) fn run(args: &cli::Calibrate) -> Result<End, Failure> {
             Err(panic) => Err(panic),
         };
         match &result {
+            Ok((tried, _)) if chosen(tried, &rule).is_none() => progress.finish(&name, &none(&rule), true),
             Ok(_) => progress.finish(&name, &format!("{:.2} s", start.elapsed().as_secs_f64()), false),
             Err(reason) => progress.finish(&name, &format!("FAILED: {reason}"), true),
         }
         found.push(Found { setting, result });
     }
     progress.end();
+    let warnings: Vec<&String> = experiment.warnings.iter().chain(&loaded.remarks).collect();
     if args.json {
-        print_json(&found.iter().map(|f| f.json(&rule, seed)).collect::<Vec<_>>())?;
+        print_json(&found.iter().map(|f| f.json(&rule, seed, &warnings)).collect::<Vec<_>>())?;
     } else {
-        print(&found.iter().map(|f| f.text(&rule, seed)).collect::<Vec<_>>().join("\n"))?;
+        let mut out = found.iter().map(|f| f.text(&rule, seed)).collect::<Vec<_>>().join("\n");
+        warnings.iter().for_each(|warning| out.push_str(&format!("warn    {}\n", printable(warning))));
+        print(&out)?;
     }
     Ok(if found.len() < settings.len() {
         End::Interrupted
-    } else if found.iter().any(|f| f.result.is_err()) {
+    } else if found.iter().any(|f| f.chosen(&rule).is_none()) {
         End::SomeFailed
     } else {
         End::Fine
@@ -84,16 +87,31 @@ struct Found<'a> {
 }
 
 impl Found<'_> {
-    fn json(&self, rule: &Calibration, seed: u64) -> Json {
+    /// The weight that a comparison would take; `None` where none will do, or nothing could be tried.
+    fn chosen(&self, rule: &Calibration) -> Option<f64> {
+        self.result.as_ref().ok().and_then(|(tried, _)| chosen(tried, rule))
+    }
+
+    fn json(&self, rule: &Calibration, seed: u64, warnings: &[&String]) -> Json {
         let Setting { recommender, label, params, .. } = self.setting;
-        let head = json!({ "recommender": recommender, "label": label, "params": params, "seed": seed });
-        let value = |v: &Value| json!({ "click": v.click, "harm": v.harm });
+        let head = json!({
+            "recommender": recommender,
+            "label": label,
+            "params": params,
+            "seed": seed,
+            "warnings": warnings,
+        });
+        let value = |mean: &Mean| {
+            let Mean { value, not_converged } = mean;
+            json!({ "click": value.click, "harm": value.harm, "not_converged": not_converged })
+        };
         let tail = match &self.result {
             Err(reason) => json!({ "error": reason }),
             Ok((tried, users)) => json!({
                 "users": users,
-                "click": rule.click,
+                "at_least": rule.click,
                 "chosen": chosen(tried, rule),
+                "chosen_is_largest": chosen(tried, rule).is_some_and(|c| is_largest(c, rule)),
                 "grid": tried.iter().map(|t| {
                     json!({ "c": t.c, "uniform": value(&t.uniform), "alternating": value(&t.alternating) })
                 }).collect::<Vec<_>>(),
@@ -113,25 +131,49 @@ impl Found<'_> {
             Err(reason) => return format!("FAILED  {label}, seed {seed}: {}\n", printable(reason)),
         };
         let mut table = new_table();
-        table.set_header(["c", "click of uniform", "harm", "click of alternating", "harm"]);
         let number = |text: String| Cell::new(text).set_alignment(CellAlignment::Right);
+        // Most often there is nothing to say.
+        let unsettled = tried.iter().any(|t| t.uniform.not_converged + t.alternating.not_converged > 0);
+        let counts = ["not converged: uniform", "alternating"];
+        let header = ["c", "click of uniform", "harm", "click of alternating", "harm"];
+        table.set_header(header.into_iter().chain(counts.into_iter().filter(|_| unsettled)));
         let chosen = chosen(tried, rule);
         for t in tried {
             let mark = if chosen == Some(t.c) { "*" } else { " " };
-            let numbers = [t.uniform.click, t.uniform.harm, t.alternating.click, t.alternating.harm];
+            let [uniform, alternating] = [t.uniform.value, t.alternating.value];
+            let numbers = [uniform.click, uniform.harm, alternating.click, alternating.harm];
             let head = number(format!("{}{mark}", t.c));
-            table.add_row(std::iter::once(head).chain(numbers.map(|value| number(format!("{value:.3}")))));
+            let counts = [t.uniform.not_converged, t.alternating.not_converged].map(|count| number(count.to_string()));
+            let numbers = numbers.map(|value| number(format!("{value:.3}")));
+            table.add_row(std::iter::once(head).chain(numbers).chain(counts.into_iter().filter(|_| unsettled)));
         }
         let mut out = format!("{label}: means over {users} users, seed {seed}\n{table}\n");
         let click = rule.click;
         let _ = match chosen {
             Some(c) => writeln!(out, "* c = {c}, the largest at which the click of uniform is at least {click}"),
-            None => writeln!(out, "no c here at which the click of uniform is at least {click}; try smaller ones"),
+            None => writeln!(out, "{}", none(rule)),
         };
+        if let Some(c) = chosen.filter(|&c| is_largest(c, rule)) {
+            let _ = writeln!(out, "{c} is the largest of the grid: larger ones may do too");
+        }
+        if let Some(t) = tried.iter().find(|t| chosen == Some(t.c) && t.uniform.not_converged > 0) {
+            let count = t.uniform.not_converged;
+            let _ = writeln!(out, "warn    there the search did not end for {count} of {users} users of uniform");
+        }
         out
     }
 }
 
 fn chosen(tried: &[Tried], rule: &Calibration) -> Option<f64> {
-    harm::chosen(tried.iter().map(|t| (t.c, t.uniform.click)), rule.click)
+    harm::chosen(tried.iter().map(|t| (t.c, t.uniform.value.click)), rule.click)
+}
+
+/// What is said where no weight will do.
+fn none(rule: &Calibration) -> String {
+    format!("no c here at which the click of uniform is at least {}; try smaller ones", rule.click)
+}
+
+/// Whether the grid has no larger weight, so that one beyond it may be what is looked for.
+fn is_largest(c: f64, rule: &Calibration) -> bool {
+    rule.grid.iter().all(|&other| other <= c)
 }

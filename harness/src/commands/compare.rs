@@ -7,6 +7,7 @@ use crate::experiment::{Experiment, Overrides};
 use crate::failure::{End, Failure};
 use crate::interrupt;
 use crate::progress::Progress;
+use crate::protocol::{harm, offline};
 use crate::report::{Summary, curves_csv, periods_csv, results_csv, terminal, timings_csv};
 use crate::store::Store;
 use evenhand_core::Ids;
@@ -118,29 +119,32 @@ fn write(
     Ok(format!("results in {dir}: {}\n", names.join(", ")))
 }
 
-/// Key of a cell, with its label, seed and fold.
-type KeptCell<'a> = (&'a str, [String; 3]);
+/// Key of a cell, with its protocol, label, seed and fold.
+type KeptCell<'a> = (&'a str, [String; 4]);
 
 /// The cells whose numbers of every user are kept; and the names of the users, which are those of the data for all of
 /// them.
 fn with_users<'a>(experiment: &'a Experiment, comparison: &'a Comparison) -> Option<(&'a Ids, Vec<KeptCell<'a>>)> {
-    let of_cell = |cell: &'a Cell, label: &str| {
+    let of_cell = |cell: &'a Cell, protocol: &str, label: &str| {
         let Place { seed, fold, .. } = cell.place;
-        Some((cell.outcome()?.key.as_str(), [label.to_string(), seed.to_string(), fold.to_string()]))
+        Some((
+            cell.outcome()?.key.as_str(),
+            [protocol.to_string(), label.to_string(), seed.to_string(), fold.to_string()],
+        ))
     };
     let (mut names, mut cells) = (None, Vec::new());
     if let Some((part, compared)) = experiment.offline.as_ref().zip(comparison.offline.as_ref())
         && let Some(ids) = &compared.user_ids
     {
         let label = |cell: &Cell| part.settings[cell.place.setting].label.as_str();
-        cells.extend(compared.cells.iter().filter_map(|cell| of_cell(cell, label(cell))));
+        cells.extend(compared.cells.iter().filter_map(|cell| of_cell(cell, offline::NAME, label(cell))));
         names = Some(ids);
     }
     if let Some((part, compared)) = experiment.harm.as_ref().zip(comparison.harm.as_ref())
         && let Some(ids) = &compared.user_ids
     {
         let label = |cell: &Cell| part.cases[cell.place.setting].label.as_str();
-        cells.extend(compared.cells.iter().filter_map(|cell| of_cell(cell, label(cell))));
+        cells.extend(compared.cells.iter().filter_map(|cell| of_cell(cell, harm::NAME, label(cell))));
         names = Some(ids);
     }
     Some((names?, cells))

@@ -7,6 +7,7 @@ use crate::cell::{self, Outcome};
 use crate::experiment::{Mitigation, Setting};
 use crate::failure::Failure;
 use crate::load::{self, Description, HarmLabels};
+use crate::panics;
 use crate::protocol::harm::{self, Embedding};
 use crate::store::Store;
 use evenhand_core::{Error, Ids, Result, Run};
@@ -48,19 +49,19 @@ pub(crate) struct Labelled<'a> {
     labels: String,
 }
 
-/// A fitted recommender, kept for the next policy over it.
+/// A fitted recommender, or why it could not be fitted, kept for the next policy over it.
 struct Kept {
     setting: Arc<Setting>,
     seed: u64,
-    embedding: Embedding,
+    embedding: Result<Embedding, String>,
 }
 
 impl<'a> Labelled<'a> {
     /// Labels the items and looks whether there is something to compare.
     ///
     /// # Errors
-    /// [`Failure::Data`] where no item is harmful or all are, or there is no user; [`Failure::Experiment`] where sets are
-    /// larger than the items that may be shown, or more users are asked for than there are; those of
+    /// [`Failure::Data`] where no item is harmful or all are, or there is no user; [`Failure::Experiment`] where sets
+    /// are larger than the items that may be shown, or more users are asked for than there are; those of
     /// [`load::harm_labels`].
     pub(crate) fn new(part: &'a Mitigation, loaded: &'a Loaded) -> Result<Self, Failure> {
         let data = &loaded.data;
@@ -108,6 +109,19 @@ impl<'a> Labelled<'a> {
     }
 }
 
+impl Kept {
+    /// # Errors
+    /// [`Error::Cancelled`] alone: that is no fault of the recommender.
+    fn new(setting: Arc<Setting>, seed: u64, loaded: &Loaded, run: &Run) -> Result<Self> {
+        let embedding = match panics::caught(|| harm::embed(setting.recipe.as_ref(), &loaded.data, run)) {
+            Ok(Err(Error::Cancelled)) => return Err(Error::Cancelled),
+            Ok(fitted) => fitted.map_err(|error| error.to_string()),
+            Err(panic) => Err(panic),
+        };
+        Ok(Self { setting, seed, embedding })
+    }
+}
+
 /// A rule as it stands in experiments.
 fn written(rule: &HarmLabels) -> String {
     toml::Value::try_from(rule).map_or_else(|_| format!("{rule:?}"), |value| value.to_string())
@@ -140,7 +154,7 @@ impl<'a> Work<'a> {
     }
 
     /// Runs them, all cases of one seed after each other: those over one recommender share what was fitted.
-    pub(super) fn run(mut self) -> Result<HarmCells, Failure> {
+    pub(super) fn run(mut self, warnings: &mut Vec<String>) -> Result<HarmCells, Failure> {
         let Labelled { part, loaded, harmful, .. } = &self.labelled;
         let mut kept: Option<Kept> = None;
         for &seed in self.seeds {
@@ -151,13 +165,15 @@ impl<'a> Work<'a> {
                 let case = &part.cases[place.setting];
                 let measure = |run: &Run| {
                     let known = kept.take().filter(|k| k.seed == seed && k.setting.same(&case.setting));
-                    let embedding = match known {
-                        Some(known) => known.embedding,
-                        None => harm::embed(case.setting.recipe.as_ref(), &loaded.data, run)?,
+                    let known = match known {
+                        Some(known) => known,
+                        None => Kept::new(case.setting.clone(), seed, loaded, run)?,
                     };
-                    let measured = harm::measure(&embedding, case, &part.options, (&loaded.data, harmful), run);
-                    kept = Some(Kept { setting: case.setting.clone(), seed, embedding });
-                    measured
+                    // Kept before anything is measured: a policy that panics takes nothing with it.
+                    match &kept.insert(known).embedding {
+                        Ok(embedding) => harm::measure(embedding, case, &part.options, (&loaded.data, harmful), run),
+                        Err(reason) => Err(Error::Plugin(reason.clone().into())),
+                    }
                 };
                 let name = format!("{}  seed {seed}", case.label);
                 let end = self.runner.run(&case.label, &name, seed, self.labelled.identity(place), measure)?;
@@ -165,6 +181,7 @@ impl<'a> Work<'a> {
             }
         }
         let done = self.cells.finish(self.runner, |place| self.labelled.identity(place));
+        warnings.extend(unsettled(part, &done.cells));
         Ok(HarmCells {
             data: load::describe(&loaded.data),
             digest: loaded.digest.clone(),
@@ -187,5 +204,101 @@ impl<'a> Work<'a> {
         let missing = self.cells.missing();
         let found = cells - missing;
         say(format!("  plan    {cells} cells = {cases} policies x {seeds} seeds   {found} found   {missing} to run"));
+    }
+}
+
+/// A word about each recommender and seed whose weight of not taking what is shown was chosen by profiles that are not
+/// stationary.
+fn unsettled(part: &Mitigation, cells: &[Cell]) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for cell in cells {
+        let figures = cell.outcome().map_or(&[][..], |outcome| &outcome.figures);
+        let found = figures.iter().find(|f| f.metric == harm::NOT_CONVERGED && f.value > 0.0);
+        let Some((found, c)) = found.zip(figures.iter().find(|f| f.metric == "c")) else { continue };
+        let (label, seed) = (&part.cases[cell.place.setting].setting.label, cell.place.seed);
+        let (count, users, c) = (found.value, found.n, c.value);
+        let text = format!(
+            "`{label}`, seed {seed}: c = {c} was chosen with {count} of {users} users of `uniform` whose search for \
+             the stationary profile did not end"
+        );
+        if !warnings.contains(&text) {
+            warnings.push(text);
+        }
+    }
+    warnings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compare::{CellEnd, Host, compare};
+    use crate::experiment::{Experiment, Overrides};
+    use crate::progress::Progress;
+    use crate::protocol::{Figure, Seconds};
+    use evenhand_core::{Model, Recommender, Training, plugin};
+    use std::path::Path;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    static FITS: AtomicUsize = AtomicUsize::new(0);
+
+    plugin! {
+        /// For tests: can not be fitted, or panics.
+        pub struct Unfit: Recommender = "test-unfit" {
+            /// Whether it panics.
+            panics: bool = false;
+        }
+    }
+
+    impl Recommender for Unfit {
+        fn fit(&self, _: &Training<'_>, _: &Run) -> Result<Box<dyn Model>> {
+            FITS.fetch_add(1, Ordering::SeqCst);
+            assert!(!self.panics, "never fits");
+            Err(Error::Unusable("nothing to learn".into()))
+        }
+    }
+
+    fn experiment(recommender: &str) -> Experiment {
+        let text = format!(
+            "seeds = [0, 1]\n[data]\nsimulator = {{ plugin = 'biased-ratings', users = 60, items = 24 }}\n[harm]\n\
+             harmful = {{ groups = 'genre', any = ['F'] }}\nlambda = [1, 2]\n[[harm.run]]\n{recommender}\n\
+             policy = ['uniform', 'top-k']\n"
+        );
+        Experiment::parse("e", &text, Path::new(""), &Overrides::default()).unwrap()
+    }
+
+    #[test]
+    fn what_can_not_be_fitted_is_tried_once_with_each_seed() {
+        let experiment = experiment("recommender = 'test-unfit'\nlabel = 'unfit'\nparams = { panics = [false, true] }");
+        let host = Host { threads: 1, cancel: Arc::default(), progress: Progress::silent() };
+        let cells = compare(&experiment, None, &host).unwrap().harm.unwrap().cells;
+        assert_eq!((cells.len(), FITS.load(Ordering::SeqCst)), (16, 4));
+        for Cell { place, end } in &cells {
+            let CellEnd::Failed(reason) = end else { panic!("{end:?}") };
+            let panics = experiment.harm.as_ref().unwrap().cases[place.setting].label.contains("panics=true");
+            assert!(reason.contains(if panics { "never fits" } else { "data: nothing to learn" }), "{reason}");
+        }
+    }
+
+    #[test]
+    fn weights_chosen_by_profiles_that_are_not_stationary_are_told() {
+        let part = experiment("recommender = 'als'\nlabel = 'mine'").harm.unwrap();
+        let figure = |metric: &str, value| Figure { metric: metric.into(), k: None, group: None, value, n: 10 };
+        let cell = |setting, seed, count| {
+            let outcome = Outcome {
+                key: String::new(),
+                cell: serde_json::Value::Null,
+                figures: vec![figure("c", 2.5), figure(harm::NOT_CONVERGED, count)],
+                curves: vec![],
+                attacks: vec![],
+                times: vec![],
+                user_rows: None,
+                seconds: Seconds::default(),
+                build: None,
+            };
+            Cell { place: Place { setting, seed, fold: 0 }, end: CellEnd::Found(outcome) }
+        };
+        let text = "`mine`, seed 1: c = 2.5 was chosen with 3 of 10 users of `uniform` whose search for the stationary \
+                    profile did not end";
+        assert_eq!(unsettled(&part, &[cell(0, 0, 0.0), cell(0, 1, 3.0), cell(1, 1, 3.0)]), [text]);
     }
 }

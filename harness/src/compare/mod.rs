@@ -1,13 +1,14 @@
-//! The comparison: every setting on every division of the data, every agent in its world, every policy against harm, with
-//! every seed, one cell after the other.
+//! The comparison: every setting on every division of the data, every agent in its world, every policy against harm,
+//! with every seed, one cell after the other.
 //!
 //! Cells run one at a time, each on all threads: their times can be compared, and memory holds one model.
 //!
-//! Random numbers of a cell come from a node of `Streams::new(seed)` that is the same for every recommender (`fit`), agent (`agent`)
-//! or policy against harm (`policy`), on purpose. Streams are addressed by label and index, so no plugin can use up or shift what another one draws,
-//! and a result depends neither on the other runs of the experiment nor on their order. Settings of one plugin get common
-//! random numbers (the same start, say), which takes noise out of their difference. Splits, worlds and attacks draw from other
-//! nodes, so what is held out tells nothing about what a plugin draws.
+//! Random numbers of a cell come from a node of `Streams::new(seed)` that is the same for every recommender (`fit`),
+//! agent (`agent`) or policy against harm (`policy`), on purpose. Streams are addressed by label and index, so no
+//! plugin can use up or shift what another one draws, and a result depends neither on the other runs of the experiment
+//! nor on their order. Settings of one plugin get common random numbers (the same start, say), which takes noise out of
+//! their difference. Splits, worlds and attacks draw from other nodes, so what is held out tells nothing about what a
+//! plugin draws.
 
 mod cells;
 mod data;
@@ -109,7 +110,8 @@ impl Cell {
     }
 }
 
-/// The run of everything that plugins do, without a seed: so many threads, the backend for dense products, a cancel flag.
+/// The run of everything that plugins do, without a seed: so many threads, the backend for dense products, a cancel
+/// flag.
 ///
 /// # Errors
 /// [`Failure::Usage`] where the system refuses to start the threads.
@@ -121,9 +123,9 @@ pub(crate) fn base_run(threads: usize, cancel: &Arc<AtomicBool>) -> Result<Run, 
 /// Runs `experiment`. With a store, finished cells are found there and each new one is kept at once.
 ///
 /// # Errors
-/// [`Failure::Data`] where there is no data to compare on, or no harm in it to compare by, [`Failure::Experiment`] for slates
-/// longer than the catalogue, [`Failure::Write`] where results can not be kept. A plugin that fails is no error: its cell has
-/// [`CellEnd::Failed`].
+/// [`Failure::Data`] where there is no data to compare on, or no harm in it to compare by, [`Failure::Experiment`] for
+/// slates longer than the catalogue, [`Failure::Write`] where results can not be kept. A plugin that fails is no error:
+/// its cell has [`CellEnd::Failed`].
 pub fn compare(experiment: &Experiment, store: Option<&Store>, host: &Host) -> Result<Comparison, Failure> {
     let base = base_run(host.threads, &host.cancel)?;
     let runner = Runner { store, host, base };
@@ -149,7 +151,7 @@ pub fn compare(experiment: &Experiment, store: Option<&Store>, host: &Host) -> R
     host.progress.begin(missing.iter().sum());
     let offline = offline.map(|work| work.run(&mut warnings)).transpose()?;
     let interactive = interactive.map(interactive::Work::run).transpose()?;
-    let harm = harm.map(harm::Work::run).transpose()?;
+    let harm = harm.map(|work| work.run(&mut warnings)).transpose()?;
     host.progress.end();
     let interrupted = offline.as_ref().is_some_and(|p| p.cut_short)
         || interactive.as_ref().is_some_and(|p| p.cut_short)

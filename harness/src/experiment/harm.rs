@@ -42,7 +42,7 @@ pub struct HarmOptions {
     pub rule: SizeRule,
     /// Weight of not taking what is shown.
     pub c: Weight,
-    /// Prices of a consumption of a harmful item, in clicks, at least 0; without repetition. Tables show the first one.
+    /// Prices of a consumption of a harmful item, in clicks, 0 to 1e100; without repetition. Tables show the first one.
     pub lambda: Vec<f64>,
     /// Attraction to a harmful item that was consumed.
     pub alpha_harmful: f64,
@@ -52,13 +52,20 @@ pub struct HarmOptions {
     pub beta: f64,
     /// Number of users, drawn with each seed; `None` for all.
     pub users: Option<usize>,
-    /// Expected steps after which the distance to the stationary profile is measured.
+    /// Expected steps after which the distance to the stationary profile is measured, up to 100,000.
     pub steps: usize,
-    /// Slates drawn, at least 1, behind the lottery of a policy that can not state it.
+    /// Slates drawn, 1 to 1,000,000, behind the lottery of a policy that can not state it.
     pub draws: usize,
     /// Whether the numbers of every user are kept.
     pub keep_users: bool,
 }
+
+/// Steps of a walk. They are taken in one go: more could not be stopped.
+const MOST_STEPS: usize = 100_000;
+/// Slates behind one lottery.
+const MOST_DRAWS: usize = 1_000_000;
+/// Squares of objectives at larger prices leave the range of numbers, and with them all deviations.
+const LARGEST_PRICE: f64 = 1e100;
 
 impl Default for HarmOptions {
     fn default() -> Self {
@@ -93,7 +100,7 @@ pub enum Weight {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Calibration {
-    /// The weights to choose from, without repetition.
+    /// The weights to choose from, without repetition; by default 0.5, 1, 2, 5, 10, 20, 50, 100, 200 and 400.
     pub grid: Vec<f64>,
     /// The largest weight is chosen at which the mean click of `uniform` is at least this, in 0 to 1.
     pub click: f64,
@@ -101,7 +108,7 @@ pub struct Calibration {
 
 impl Default for Calibration {
     fn default() -> Self {
-        Self { grid: vec![5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 400.0], click: 0.5 }
+        Self { grid: vec![0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 400.0], click: 0.5 }
     }
 }
 
@@ -159,6 +166,11 @@ impl Case {
     }
 }
 
+/// A price in labels and tables.
+pub(crate) fn price(lambda: f64) -> String {
+    if lambda > 1e6 { format!("{lambda:e}") } else { lambda.to_string() }
+}
+
 /// Reads `[harm]`.
 pub(super) fn read<'t>(reader: &mut Reader<'_, 't>, value: Value<'t>) -> Result<Mitigation, Failure> {
     let span = value.span();
@@ -183,13 +195,18 @@ pub(super) fn read<'t>(reader: &mut Reader<'_, 't>, value: Value<'t>) -> Result<
             return Err(refuse(place(key), key, &value, "at least 1"));
         }
     }
+    for (key, value, most) in [("steps", options.steps, MOST_STEPS), ("draws", options.draws, MOST_DRAWS)] {
+        if value > most {
+            return Err(refuse(place(key), key, &value, &format!("at most {most}")));
+        }
+    }
     if options.lambda.is_empty() {
         return Err(reader.document.error(place("lambda"), "`harm.lambda`: expected at least one price"));
     }
     for (at, lambda) in options.lambda.iter_mut().enumerate() {
-        if !(*lambda >= 0.0 && lambda.is_finite()) {
+        if !(0.0..=LARGEST_PRICE).contains(lambda) {
             let place = each_lambda.get(at).cloned().unwrap_or_else(|| place("lambda"));
-            return Err(refuse(place, "lambda", lambda, "a finite number from 0"));
+            return Err(refuse(place, "lambda", &price(*lambda), "a number from 0 to 1e100"));
         }
         // -0 is 0.
         *lambda += 0.0;
@@ -281,8 +298,8 @@ fn cases<'t>(
             let mut policy_params = parameters(policy.as_ref());
             let of_policy = catalog::origins(reader.catalog, "policy", policy.name(), &policy_params);
             policy_params["plugin"] = policy.name().into();
-            cases.extend(lambda.iter().map(|&price| {
-                let axis = if lambda.len() > 1 { format!(" lambda={price}") } else { String::new() };
+            cases.extend(lambda.iter().map(|&of_case| {
+                let axis = if lambda.len() > 1 { format!(" lambda={}", price(of_case)) } else { String::new() };
                 Case {
                     setting: setting.clone(),
                     label: format!("{} {shown}{axis}", setting.label),
@@ -290,7 +307,7 @@ fn cases<'t>(
                     policy_label: shown.clone(),
                     policy_params: policy_params.clone(),
                     origins: setting.origins.iter().chain(&of_policy).cloned().collect(),
-                    lambda: price,
+                    lambda: of_case,
                 }
             }));
         }

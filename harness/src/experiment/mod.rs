@@ -95,6 +95,7 @@ mod tests;
 pub use attack::Attacks;
 pub(crate) use attack::direction_name;
 pub use choose::{By, Choose, Within};
+pub(crate) use harm::price;
 pub use harm::{Calibration, Case, HarmOptions, Mitigation, Weight};
 pub use interactive::{Agent, Cold, Interactive, Learning, Options};
 pub(crate) use loading::load_options;

@@ -127,8 +127,8 @@ pub(super) struct Parts<'a, 't> {
     choose: Option<(Choose, Places<'a, 't>)>,
     /// Where the last of its keys stands, if there is any.
     begun: Option<Range<usize>>,
-    /// Whether there are others than `data`, which is not of this part alone.
-    own: bool,
+    /// The first one beside `data`, which is not of this part alone, and where it stands.
+    own: Option<(&'static str, Range<usize>)>,
     /// Paths in it as they hold in every folder, with their keys.
     pub(super) paths: Vec<(String, String)>,
 }
@@ -146,7 +146,9 @@ impl<'a, 't> Parts<'a, 't> {
     ) -> Result<(), Failure> {
         let span = value.span();
         self.begun = Some(span.clone());
-        self.own |= key != "data";
+        // A key of one's own that stands in the file before one that the command line adds is the one to be told.
+        let known = Self::KEYS.into_iter().find(|&known| known == key && known != "data");
+        self.own = self.own.take().or(known.map(|known| (known, span.clone())));
         match key {
             "data" => {
                 let source = reader.source(reader.table(value, "data")?, span)?;
@@ -168,15 +170,21 @@ impl<'a, 't> Parts<'a, 't> {
         Ok(())
     }
 
-    /// The data, and the whole part where there is any of it. Where the data is `shared`, it alone does not begin the part.
+    /// The data, and the whole part where there is any of it. Where the data is `shared`, it alone does not begin the
+    /// part.
     pub(super) fn finish(
         self,
         reader: &Reader<'a, 't>,
         shared: bool,
     ) -> Result<(Option<Source>, Option<Offline>), Failure> {
         let Some(begun) = self.begun else { return Ok((None, None)) };
-        if shared && !self.own {
-            return Ok((self.data, None));
+        match (&self.own, &self.settings) {
+            (None, _) if shared => return Ok((self.data, None)),
+            (Some((key, place)), None) if shared => {
+                let text = format!("`[{key}]` without a `[[run]]` that it belongs to");
+                return Err(reader.document.error(place.clone(), text));
+            }
+            _ => {}
         }
         // What the command line has begun alone, such as data for an experiment of agents, is told as its fault.
         let place = if reader.document.is_change(&begun) { begun } else { 0..0 };

@@ -1,6 +1,6 @@
 //! Recommenders under attack: their summary, and the tables for a terminal.
 
-use super::columns::{Rows, number, plus_minus, row_label};
+use super::columns::{Rows, number, plus_minus, rounded, row_label};
 use super::summary::{MeanFigure, OfflineSummary, Summary, joined};
 use super::table::{fitted, left_out, seeds};
 use crate::cell::Outcome;
@@ -229,7 +229,7 @@ fn three_digits(value: f64) -> String {
 
 /// A small number without the zero before the point.
 fn short(value: f64) -> String {
-    format!("{value:.4}").trim_start_matches('0').to_string()
+    rounded(value, 4).trim_start_matches('0').to_string()
 }
 
 /// A row for each setting with a control and each attack; and the names of the columns. With `less`, one names the control.

@@ -50,7 +50,7 @@ pub(super) fn metric_table(
         let mut row = vec![Cell::new(row_label(summary, setting))];
         for ((name, column), best) in columns.iter().zip(&best) {
             let text = |f: &MeanFigure| {
-                let value = if column.spread { plus_minus(f) } else { format!("{:.4}", f.mean) };
+                let value = if column.spread { plus_minus(f) } else { rounded(f.mean, 4) };
                 format!("{value}{}", mark(f.mean, *best))
             };
             row.push(number(setting.figure(name).map_or_else(|| "-".into(), text)));
@@ -68,6 +68,30 @@ pub(super) fn row_label(summary: &OfflineSummary, setting: &SettingSummary) -> S
     format!("{}{fewer}", setting.label)
 }
 
+/// The groups of one grouping with so many users or more, by their mean of a metric, the lowest first.
+pub(super) fn by_group(
+    figures: &[MeanFigure],
+    grouping: &str,
+    (metric, k): (&str, Option<usize>),
+    enough: u64,
+) -> Vec<(f64, String)> {
+    let of_group = |f: &&MeanFigure| f.metric == metric && f.k == k && f.n >= enough;
+    let label = |f: &MeanFigure| {
+        f.group.as_deref().and_then(|g| g.strip_prefix(grouping)?.strip_prefix('=')).map(str::to_string)
+    };
+    let groups = figures.iter().filter(of_group).filter_map(|f| Some((f.mean, label(f)?)));
+    let mut groups: Vec<(f64, String)> = groups.collect();
+    groups.sort_by(|a, b| a.0.total_cmp(&b.0));
+    groups
+}
+
+/// A number with so many digits behind the point. What rounds to 0 has no sign.
+pub(super) fn rounded(value: f64, digits: usize) -> String {
+    let text = format!("{value:.digits$}");
+    let zero = text.parse() == Ok(0.0);
+    text.strip_prefix('-').filter(|_| zero).map_or_else(|| text.clone(), str::to_string)
+}
+
 /// The best mean of a column; none where there is nothing to be better than.
 fn best(settings: &[&SettingSummary], name: &str, sign: f64) -> Option<f64> {
     let means: Vec<f64> = settings.iter().filter_map(|s| s.mean(name)).collect();
@@ -83,10 +107,21 @@ fn mark(mean: f64, best: Option<f64>) -> &'static str {
 pub(super) fn plus_minus(figure: &MeanFigure) -> String {
     // The zero before the point is left out, or the table would be wider than most terminals.
     let sd = figure.sd.map_or_else(String::new, |sd| format!(" ±{}", format!("{sd:.4}").trim_start_matches('0')));
-    format!("{:.4}{sd}", figure.mean)
+    format!("{}{sd}", rounded(figure.mean, 4))
 }
 
 /// A cell that stands on the right.
 pub(super) fn number(text: String) -> Cell {
     Cell::new(text).set_alignment(CellAlignment::Right)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_rounds_to_zero_has_no_sign() {
+        let texts = [-0.0004, -0.0, -0.0006, 0.0, -1.5, f64::NEG_INFINITY].map(|value| rounded(value, 3));
+        assert_eq!(texts, ["0.000", "0.000", "-0.001", "0.000", "-1.500", "-inf"]);
+    }
 }

@@ -1,11 +1,11 @@
 //! Policies against harm: their summary, and the tables for a terminal.
 
-use super::columns::{Rows, number};
+use super::columns::{Rows, by_group, number, rounded};
 use super::summary::{MeanFigure, Summary, means, of_setting};
 use super::table::{fitted, left_out, seeds};
 use crate::cell::Outcome;
 use crate::compare::HarmCells;
-use crate::experiment::{Case, HarmOptions, Mitigation, Weight};
+use crate::experiment::{Case, HarmOptions, Mitigation, Weight, price};
 use crate::load::{Description, HarmLabels};
 use crate::progress::printable;
 use crate::protocol::harm::NAME;
@@ -123,6 +123,14 @@ pub(super) fn text(part: &HarmSummary, summary: &Summary, width: Option<u16>) ->
     let (table, dropped) = fitted(policies(part, summary, prices[0]), width);
     let _ = writeln!(out, "{table}\n{}", words(part));
     out.push_str(&left_out(&dropped));
+    if let Some(table) = gaps(part, prices[0]) {
+        let (table, dropped) = fitted(table, width);
+        let _ = write!(
+            out,
+            "\ngap between user groups of {ENOUGH} or more: the largest mean less the smallest one\n{table}\n{}",
+            left_out(&dropped)
+        );
+    }
     if prices.len() > 1 {
         let (table, dropped) = fitted(trade_off(part), width);
         let _ = write!(out, "\nwhat harm costs: every policy at every lambda\n{table}\n{}", left_out(&dropped));
@@ -150,7 +158,7 @@ fn words(part: &HarmSummary) -> String {
     format!(
         "{sets}, {c}, lambda {}{first}, {users} users, {harmful} of {items} items harmful; distance after \
          {steps} steps{drawn}",
-        lambda[0]
+        price(lambda[0])
     )
 }
 
@@ -195,6 +203,40 @@ fn policies(part: &HarmSummary, summary: &Summary, lambda: f64) -> Rows {
     table
 }
 
+/// Groups with fewer users than this are left out of the gap: it would show noise.
+const ENOUGH: u64 = 10;
+
+/// For each grouping of users how far its groups are apart at one price; none where there are no two groups to compare.
+fn gaps(part: &HarmSummary, lambda: f64) -> Option<Rows> {
+    let gap =
+        |case: &CaseSummary, grouping: &str, metric| match by_group(&case.figures, grouping, (metric, None), ENOUGH)
+            .as_slice()
+        {
+            [(low, _), .., (high, _)] => Some(high - low),
+            _ => None,
+        };
+    let cases = || part.cases.iter().filter(|case| case.lambda == lambda);
+    let all = part.data.user_groups.iter().map(|grouping| grouping.name.as_str());
+    // A grouping without two groups that are large enough would be columns of dashes.
+    let groupings: Vec<&str> = all.filter(|g| cases().any(|case| gap(case, g, "objective").is_some())).collect();
+    if groupings.is_empty() {
+        return None;
+    }
+    let names = groupings.iter().flat_map(|g| SPREAD.map(|(metric, _)| format!("{} {metric}", printable(g))));
+    let header = ["recommender", "policy"].map(String::from).into_iter().chain(names);
+    let mut table = vec![header.map(TableCell::new).collect::<Vec<_>>()];
+    let mut above = None;
+    for case in cases() {
+        let mut row = vec![TableCell::new(once(&mut above, &case.embedding)), TableCell::new(row_label(part, case))];
+        for grouping in &groupings {
+            let of = |(metric, _)| gap(case, grouping, metric).map_or_else(|| "-".into(), |gap| three(gap, gap));
+            row.extend(SPREAD.map(|column| number(of(column))));
+        }
+        table.push(row);
+    }
+    Some(table)
+}
+
 /// A row for each recommender, policy and price.
 fn trade_off(part: &HarmSummary) -> Rows {
     let header = ["recommender", "policy", "lambda", "click ↑", "harm ↓", "objective ↑"];
@@ -206,7 +248,7 @@ fn trade_off(part: &HarmSummary) -> Rows {
             policy_above = None;
         }
         let policy = once(&mut policy_above, &case.policy_label);
-        let mut row = vec![TableCell::new(embedding), TableCell::new(policy), number(case.lambda.to_string())];
+        let mut row = vec![TableCell::new(embedding), TableCell::new(policy), number(price(case.lambda))];
         row.extend(["click", "harm", "objective"].map(|metric| number(spread(case, metric))));
         table.push(row);
     }
@@ -230,13 +272,20 @@ fn row_label(part: &HarmSummary, case: &CaseSummary) -> String {
 /// Mean and deviation over users, both averaged over seeds.
 fn spread(case: &CaseSummary, metric: &str) -> String {
     let Some(mean) = case.mean(metric) else { return "-".into() };
-    let sd = case.mean(&format!("{metric}-sd")).map_or_else(String::new, |sd| format!(" ±{sd:.3}"));
-    format!("{:.3}{sd}", mean + 0.0)
+    let digits = |value: f64| three(value, mean);
+    let sd = case.mean(&format!("{metric}-sd")).map_or_else(String::new, |sd| format!(" ±{}", digits(sd)));
+    format!("{}{sd}", digits(mean))
+}
+
+/// A number with three digits behind the point, or short where numbers are `like` this large: an objective is, at a
+/// high price.
+fn three(value: f64, like: f64) -> String {
+    if like.abs() < 1e6 { rounded(value, 3) } else { format!("{value:.3e}") }
 }
 
 /// A number with one digit behind the point.
 fn scientific(value: f64) -> String {
-    format!("{value:.1e}")
+    format!("{:.1e}", value + 0.0)
 }
 
 #[cfg(test)]
@@ -273,11 +322,25 @@ mod tests {
         assert_eq!(row("uniform")[place..place + 2], ["-", "-"]);
         assert!(both.contains("sets of at most 2, c 6, lambda 100, 60 users, 12 of 24 items harmful"), "{both}");
         assert!(!text("'uniform'").contains("certified"));
+        let gaps = both.split("gap between user groups of 10 or more").nth(1).expect("a table of gaps");
+        let fields = |from: &str| -> Vec<&str> {
+            let line = gaps.lines().find(|line| line.contains(from)).unwrap();
+            line.trim_matches('│').split(['│', '┆']).map(str::trim).collect()
+        };
+        let names = ["recommender", "policy", "gender objective", "gender click", "gender harm"];
+        assert_eq!(fields("gender"), names);
+        let gap: Vec<f64> = fields("uniform")[2..].iter().map(|field| field.parse().unwrap()).collect();
+        assert!(gap.iter().all(|gap| *gap >= 0.0) && gap[0] > gap[2], "{gap:?}");
     }
 
     #[test]
     fn small_numbers_have_one_digit_behind_the_point() {
         assert_eq!([5.83e-8, 0.0, 12.0].map(scientific), ["5.8e-8", "0.0e0", "1.2e1"]);
+    }
+
+    #[test]
+    fn objectives_at_high_prices_stay_short() {
+        assert_eq!([three(-0.0001, 0.5), three(0.25, -2e99), three(-2e99, -2e99)], ["0.000", "2.500e-1", "-2.000e99"]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Agents in a world that answers: their summary, and the table for a terminal.
 
-use super::columns::{Rows, number};
+use super::columns::{Rows, number, rounded};
 use super::summary::{MeanFigure, Summary, means, of_setting};
 use super::table::{fitted, left_out, seeds};
 use crate::cell::Outcome;
@@ -214,7 +214,7 @@ fn shown(figure: &MeanFigure, spread: bool) -> String {
         _ if whole => format!("{value:.1}"),
         v if v >= 1000.0 => format!("{value:.0}"),
         v if v >= 10.0 => format!("{value:.1}"),
-        _ => format!("{value:.3}"),
+        _ => rounded(value, 3),
     };
     let sd =
         figure.sd.filter(|_| spread).map_or_else(String::new, |sd| format!(" ±{}", text(sd).trim_start_matches('0')));

@@ -1,8 +1,8 @@
 //! The comparison as text for a terminal.
 
-use super::columns::{Column, Rows, all, column, metric_table, number, present};
+use super::columns::{Column, Rows, all, by_group, column, metric_table, number, present};
 use super::fairness::{choice_table, choice_words, fairness_table, fairness_words};
-use super::summary::{FailedCell, MeanFigure, OfflineSummary, SettingSummary, Summary};
+use super::summary::{FailedCell, OfflineSummary, SettingSummary, Summary};
 use super::{attack, harm, interactive};
 use crate::progress::printable;
 use crate::protocol::{metric_name, offline};
@@ -175,14 +175,7 @@ fn gap_table(summary: &OfflineSummary, k: usize) -> Option<Rows> {
     for setting in &summary.settings {
         let mut row = vec![Cell::new(&setting.label)];
         for grouping in &groupings {
-            let of_group = |f: &&MeanFigure| f.metric == "ndcg" && f.k == Some(k) && f.n >= ENOUGH;
-            let label = |f: &MeanFigure| {
-                f.group.as_deref().and_then(|g| g.strip_prefix(grouping)?.strip_prefix('=')).map(str::to_string)
-            };
-            let mut groups: Vec<(f64, String)> =
-                setting.figures.iter().filter(of_group).filter_map(|f| Some((f.mean, label(f)?))).collect();
-            groups.sort_by(|a, b| a.0.total_cmp(&b.0));
-            match groups.as_slice() {
+            match by_group(&setting.figures, grouping, ("ndcg", Some(k)), ENOUGH).as_slice() {
                 [(low, worst), .., (high, _)] => {
                     shown = true;
                     row.extend([number(format!("{:.4}", high - low)), Cell::new(printable(worst))]);

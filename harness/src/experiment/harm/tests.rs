@@ -59,6 +59,13 @@ fn cases_are_settings_times_policies_times_prices() {
 }
 
 #[test]
+fn large_prices_have_short_labels() {
+    let part = of(&format!("lambda = [0.5, 1e6, 2.5e6, 1e100]\n{RUN}"), &[]);
+    let expected = ["0.5", "1000000", "2.5e6", "1e100"].map(|price| format!("als uniform lambda={price}"));
+    assert_eq!(labels(&part), expected);
+}
+
+#[test]
 fn an_experiment_may_have_policies_alone_and_comes_back() {
     let lines = "k = 2\nrule = 'independent'\nc = { grid = [4, 2.0, 4], click = 0.6 }\nlambda = [1, 2]\nalpha_harmful = 0.4\n\
                  alpha_harmless = 0.3\nbeta = 0.1\nusers = 7\nsteps = 0\ndraws = 9\nkeep_users = true\n";
@@ -100,8 +107,11 @@ fn mistakes_are_placed() {
             "e.toml:5:8: unknown variant `exacty`, expected one of `exactly`, `at-most`, `independent`",
         ),
         ("lambda = []", "e.toml:5:10: `harm.lambda`: expected at least one price"),
-        ("lambda = -1", "e.toml:5:10: `harm.lambda` = -1, expected a finite number from 0"),
-        ("lambda = [1, inf]", "e.toml:5:14: `harm.lambda` = inf, expected a finite number from 0"),
+        ("lambda = -1", "e.toml:5:10: `harm.lambda` = -1, expected a number from 0 to 1e100"),
+        ("lambda = [1, inf]", "e.toml:5:14: `harm.lambda` = inf, expected a number from 0 to 1e100"),
+        ("lambda = [1, 2e100]", "e.toml:5:14: `harm.lambda` = 2e100, expected a number from 0 to 1e100"),
+        ("steps = 100001", "e.toml:5:9: `harm.steps` = 100001, expected at most 100000"),
+        ("draws = 1000001", "e.toml:5:9: `harm.draws` = 1000001, expected at most 1000000"),
         ("lambda = [1, 'x']", "e.toml:5:14: `harm.lambda[1]`: expected a number, not text \"x\""),
         ("c = 0", "e.toml:5:5: `harm.c` = 0, expected a finite number above 0"),
         ("c = inf", "e.toml:5:5: expected a finite number"),
@@ -136,7 +146,11 @@ fn mistakes_are_placed() {
             format!("{data}[harm]\nharmful = 'x'\n{RUN}"),
             "e.toml:4:11: `harm.harmful` is of type string, expected a table",
         ),
-        (format!("{HEAD}{RUN}[split]\nkind = 'random'\n"), "e.toml:1:1: no `[[run]]`: nothing to compare"),
+        (
+            format!("{HEAD}{RUN}[split]\nkind = 'random'\n[eval]\nk = [5]\n"),
+            "e.toml:8:1: `[split]` without a `[[run]]` that it belongs to",
+        ),
+        (format!("{HEAD}{RUN}[eval]\nk = [5]\n"), "e.toml:8:1: `[eval]` without a `[[run]]` that it belongs to"),
         (format!("harm = 3\n{data}"), "e.toml:1:8: `harm` is of type integer, expected a table"),
     ] {
         let error = parse(&text, &[]).err().expect(&text).to_string();

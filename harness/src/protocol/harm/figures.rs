@@ -14,14 +14,13 @@ type Column = (&'static str, fn(&Row) -> f64);
 /// What an optimiser states of every user.
 type Stated = (&'static str, fn(&Certificate) -> f64);
 
-/// With deviations; the first ones for groups of users too.
+/// With deviations, and for groups of users too.
 const SPREAD: [Column; 4] = [
     ("objective", |row| row.objective),
     ("click", |row| row.value.click),
     ("harm", |row| row.value.harm),
     ("distance", |row| row.distance),
 ];
-const OF_GROUPS: usize = 3;
 const PLAIN: [Column; 2] = [("set-size", |row| row.set_size), ("iterations", |row| row.iterations as f64)];
 
 /// The figures of all users, then those of each group.
@@ -33,16 +32,21 @@ pub(super) fn figures(followed: &Followed, data: &Dataset, (c, lambda): (f64, f6
     let n = rows.len() as u64;
     let all = |metric: &str, value, n| Figure { metric: metric.into(), k: None, group: None, value, n };
     figures.push(all("not-converged", rows.iter().filter(|row| !row.converged).count() as f64, n));
-    let certified: Vec<(&Row, Certificate)> = rows.iter().filter_map(|row| Some((row, row.certificate?))).collect();
-    if !certified.is_empty() {
-        let count = certified.len();
-        let mean = |of: fn(&Certificate) -> f64| certified.iter().map(|(_, c)| of(c)).sum::<f64>() / count as f64;
-        let largest = certified.iter().map(|(_, c)| c.gap).fold(f64::NEG_INFINITY, f64::max);
-        let fine = certified.iter().filter(|(row, c)| c.gap <= CERTIFIED * row.objective.abs().max(1.0)).count();
+    let stated: Vec<(&Row, Certificate)> = rows.iter().filter_map(|row| Some((row, row.certificate?))).collect();
+    if !stated.is_empty() {
+        let count = stated.len();
+        let mean = |of: fn(&Certificate) -> f64| stated.iter().map(|(_, c)| of(c)).sum::<f64>() / count as f64;
+        // An infinite gap is none: it would hide all others in the mean and in the largest one.
+        let gaps: Vec<f64> = stated.iter().map(|(_, c)| c.gap).filter(|gap| gap.is_finite()).collect();
+        if let Some(largest) = gaps.iter().copied().reduce(f64::max) {
+            let with_gap = gaps.len() as u64;
+            figures.push(all("gap", mean_and_sd(&gaps).0, with_gap));
+            figures.push(all("gap-max", largest, with_gap));
+        }
+        let fine = stated.iter().filter(|(row, c)| c.gap <= CERTIFIED * row.objective.abs().max(1.0)).count();
         figures.extend([
-            all("gap", mean(|c| c.gap), count as u64),
-            all("gap-max", largest, count as u64),
             all("certified", fine as f64 / count as f64, count as u64),
+            all("ended", mean(ended), count as u64),
             all("evaluations", mean(|c| c.evaluations as f64), count as u64),
         ]);
     }
@@ -51,7 +55,7 @@ pub(super) fn figures(followed: &Followed, data: &Dataset, (c, lambda): (f64, f6
     for (group, members) in named_groups(&data.user_groups) {
         let place = |user: &u32| rows.binary_search_by_key(user, |row| row.user).ok();
         let there: Vec<&Row> = members.iter().filter_map(place).map(|at| &rows[at]).collect();
-        figures.extend(means(&SPREAD[..OF_GROUPS], &there, Some(&group), true));
+        figures.extend(means(&SPREAD, &there, Some(&group), true));
     }
     figures
 }
@@ -74,6 +78,11 @@ fn means(columns: &[Column], rows: &[&Row], group: Option<&str>, spread: bool) -
     figures
 }
 
+/// 1 where the search of the policy ended by itself.
+fn ended(certificate: &Certificate) -> f64 {
+    f64::from(u8::from(certificate.converged))
+}
+
 /// The numbers of every user.
 pub(super) fn per_user(followed: &Followed) -> Vec<PerUser> {
     let metric =
@@ -84,9 +93,10 @@ pub(super) fn per_user(followed: &Followed) -> Vec<PerUser> {
         kept.push(metric(name, rows().map(|row| (row.user, of(row))).collect()));
     }
     kept.push(metric("not-converged", rows().map(|row| (row.user, f64::from(u8::from(!row.converged)))).collect()));
-    let certificates: [Stated; 2] = [("gap", |c| c.gap), ("evaluations", |c| c.evaluations as f64)];
+    let certificates: [Stated; 3] = [("gap", |c| c.gap), ("ended", ended), ("evaluations", |c| c.evaluations as f64)];
     for (name, of) in certificates {
-        let values: Vec<_> = rows().filter_map(|row| Some((row.user, of(&row.certificate?)))).collect();
+        let stated = rows().filter_map(|row| Some((row.user, of(&row.certificate?))));
+        let values: Vec<_> = stated.filter(|(_, value)| value.is_finite()).collect();
         if !values.is_empty() {
             kept.push(metric(name, values));
         }

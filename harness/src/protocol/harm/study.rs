@@ -13,12 +13,22 @@ use rayon::prelude::*;
 const AT_ONCE: usize = 64;
 /// By how much the mean size of a set may miss what was asked for.
 const ROUNDING: f64 = 1e-6;
+/// What a policy is called that does not state its lottery.
+const UNNAMED: &str = "this policy";
+/// Items of slates that are held at once, where lotteries are drawn.
+const HELD: usize = 1 << 24;
 
 /// Some users of a model, and what is known about harm.
 pub struct Study<'a> {
     model: &'a dyn Model,
     options: &'a HarmOptions,
     harmful: &'a [bool],
+    audience: &'a Audience,
+}
+
+/// Some users, and what is kept from them. It depends on data, seed and options alone: all policies and prices share
+/// it.
+pub struct Audience {
     users: Vec<u32>,
     /// The harmful items of each of the users: not to be shown.
     hidden: Interactions,
@@ -55,34 +65,43 @@ pub struct Row {
 }
 
 /// So many of the users of a model, ascending; `None` for all.
-pub(super) fn draw_users(users: usize, wanted: Option<usize>, run: &Run) -> Vec<u32> {
+fn draw_users(users: usize, wanted: Option<usize>, run: &Run) -> Vec<u32> {
     let Some(wanted) = wanted.filter(|&wanted| wanted < users) else { return (0..users as u32).collect() };
     let mut drawn = index::sample(&mut run.streams.child("users").rng(0), users, wanted).into_vec();
     drawn.sort_unstable();
     drawn.into_iter().map(|user| user as u32).collect()
 }
 
-impl<'a> Study<'a> {
-    /// `users`, ascending, of a model whose items are `harmful` or not.
+impl Audience {
+    /// So many of the users of `model`, drawn from the child `users` of `run`; `None` for all. Items are `harmful` or
+    /// not.
     ///
     /// # Errors
     /// [`Error::Shape`] for labels of another number of items.
-    pub fn new(model: &'a dyn Model, options: &'a HarmOptions, harmful: &'a [bool], users: Vec<u32>) -> Result<Self> {
+    pub fn draw(model: &dyn Model, wanted: Option<usize>, harmful: &[bool], run: &Run) -> Result<Self> {
         if harmful.len() != model.items() {
             return Err(Error::shape("harm labels", model.items(), harmful.len()));
         }
+        let users = draw_users(model.users(), wanted, run);
         let mut rows = Rows::default();
         for &user in &users {
             let items = (0..).zip(harmful).filter(|(_, harmful)| **harmful);
             items.for_each(|(item, _)| rows.push(user, item, 1.0));
         }
         let hidden = Interactions::new(model.users(), model.items(), &rows)?;
-        Ok(Self { model, options, harmful, users, hidden })
+        Ok(Self { users, hidden })
     }
 
     /// Number of users.
     pub fn users(&self) -> usize {
         self.users.len()
+    }
+}
+
+impl<'a> Study<'a> {
+    /// `audience` is of that model, with those labels.
+    pub fn new(model: &'a dyn Model, options: &'a HarmOptions, harmful: &'a [bool], audience: &'a Audience) -> Self {
+        Self { model, options, harmful, audience }
     }
 
     /// Follows the users under `policy`, with that weight of not taking what is shown and that price of harm.
@@ -91,43 +110,58 @@ impl<'a> Study<'a> {
     /// As [`measure`](super::measure).
     pub fn follow(&self, policy: &dyn Policy, c: f64, price: f64, run: &Run) -> Result<Followed> {
         let harm = Harm { harmful: self.harmful, dynamics: self.options.dynamics(c), price };
-        let world = World { model: self.model, seen: Some(&self.hidden), harm: Some(harm) };
+        let world = World { model: self.model, seen: Some(&self.audience.hidden), harm: Some(harm) };
         // First: without profiles there is nothing to prepare a policy for.
         let profiles = Users::of(world)?;
         let acting = run.install(|| policy.prepare(world, run))?;
-        let mut followed = Followed { rows: Vec::with_capacity(self.users.len()), draws: None };
-        for users in self.users.chunks(AT_ONCE) {
-            run.step(followed.rows.len(), self.users.len())?;
-            let (plans, draws) = self.plans(acting.as_ref(), users, run)?;
+        let everybody = &self.audience.users;
+        let mut followed = Followed { rows: Vec::with_capacity(everybody.len()), draws: None };
+        for users in everybody.chunks(AT_ONCE) {
+            run.step(followed.rows.len(), everybody.len())?;
+            let (plans, draws) = self.plans(policy.name(), acting.as_ref(), users, run)?;
             if plans.len() != users.len() {
                 return Err(Error::shape("plans of a policy", users.len(), plans.len()));
             }
             let one = |(&user, plan): (&u32, &Plan)| {
                 run.check()?;
                 self.check(policy.name(), user, &plan.lottery)?;
-                self.row(&profiles, user, plan)
+                self.row(policy.name(), &profiles, user, plan)
             };
             let rows: Vec<Result<Row>> = run.install(|| users.par_iter().zip(&plans).map(one).collect());
             followed.rows.extend(rows.into_iter().collect::<Result<Vec<_>>>()?);
             followed.draws = draws;
         }
-        run.observer().progress(self.users.len(), self.users.len());
+        run.observer().progress(everybody.len(), everybody.len());
         Ok(followed)
     }
 
     /// The plans of some users: stated by the policy, or else drawn, with the number of draws.
-    fn plans(&self, acting: &dyn Acting, users: &[u32], run: &Run) -> Result<(Vec<Plan>, Option<usize>)> {
+    fn plans(&self, policy: &str, acting: &dyn Acting, users: &[u32], run: &Run) -> Result<(Vec<Plan>, Option<usize>)> {
         let cardinality = self.options.cardinality();
         match run.install(|| acting.plans(users, cardinality, run)) {
             Err(Error::Unsupported { .. }) if cardinality.rule != SizeRule::Independent => {
                 Ok((self.drawn(acting, users, run)?, Some(self.options.draws)))
             }
+            // The default of a policy, which does not know what it is called.
+            Err(Error::Unsupported { plugin, .. }) if plugin == UNNAMED => Err(Error::Plugin(
+                format!("`{policy}` can not state its distribution over sets, which `harm.rule` = `independent` needs")
+                    .into(),
+            )),
             stated => Ok((stated?, None)),
         }
     }
 
-    /// Lotteries over the slates that a policy shows.
+    /// Lotteries over the slates that a policy shows. A user's slates do not depend on who else is asked for.
     fn drawn(&self, acting: &dyn Acting, users: &[u32], run: &Run) -> Result<Vec<Plan>> {
+        let at_once = (HELD / self.options.draws.saturating_mul(self.options.k)).max(1);
+        let mut plans = Vec::with_capacity(users.len());
+        for users in users.chunks(at_once) {
+            plans.extend(self.drawn_at_once(acting, users, run)?);
+        }
+        Ok(plans)
+    }
+
+    fn drawn_at_once(&self, acting: &dyn Acting, users: &[u32], run: &Run) -> Result<Vec<Plan>> {
         let size = self.options.k;
         let draw = |n: usize| {
             run.check()?;
@@ -137,11 +171,14 @@ impl<'a> Study<'a> {
                 let got = format!("{} in slates of {}", slates.items.len(), slates.size);
                 return Err(Error::shape("items of a policy", format!("{places} in slates of {size}"), got));
             }
-            Ok(slates)
+            Ok(slates.items)
         };
-        let slates: Vec<Result<_>> = run.install(|| (0..self.options.draws).into_par_iter().map(draw).collect());
+        let slates: Vec<Result<Vec<u32>>> = run.install(|| (0..self.options.draws).into_par_iter().map(draw).collect());
         let slates = slates.into_iter().collect::<Result<Vec<_>>>()?;
-        let of_user = |at| Plan { lottery: Lottery::drawn(slates.iter().map(|s| s.of(at))), certificate: None };
+        let of_user = |at| Plan {
+            lottery: Lottery::drawn(slates.iter().map(|items| &items[at * size..][..size])),
+            certificate: None,
+        };
         Ok((0..users.len()).map(of_user).collect())
     }
 
@@ -182,14 +219,19 @@ impl<'a> Study<'a> {
         Err(Error::Unusable(format!("{got}, expected {expected}")))
     }
 
-    fn row(&self, profiles: &Users<'_>, user: u32, plan: &Plan) -> Result<Row> {
+    fn row(&self, policy: &str, profiles: &Users<'_>, user: u32, plan: &Plan) -> Result<Row> {
+        // An infinite gap is a policy's way to say that it has none.
+        if let Some(gap) = plan.certificate.map(|stated| stated.gap).filter(|gap| gap.is_nan() || *gap < 0.0) {
+            let text =
+                format!("`{policy}` states a gap of {gap} for user {user}, expected a number from 0, or infinity");
+            return Err(Error::Unusable(text));
+        }
         let (start, catalogue) = (profiles.start(user)?, &profiles.catalogue);
         let outlook = catalogue.outlook(&start, &plan.lottery)?;
         let (value, stationary) = (outlook.value, outlook.stationary);
         let distance = catalogue.distance(&start, &stationary.profile, &plan.lottery, self.options.steps)?;
         let objective = value.objective(profiles.price);
-        let gap = plan.certificate.map_or(0.0, |certificate| certificate.gap);
-        for (what, number) in [("objective", objective), ("distance", distance), ("gap", gap)] {
+        for (what, number) in [("objective", objective), ("distance", distance)] {
             if !number.is_finite() {
                 return Err(Error::Diverged { what: format!("{what} of user {user}"), step: None });
             }

@@ -18,7 +18,9 @@ plugin! {
         /// How many of them are shown; 0 for as many as asked for.
         size: usize = 0, in 0..;
         /// The gap.
-        gap: f64 = 0.0, in 0.0..;
+        gap: f64 = 0.0, in -1.0..;
+        /// Whether it has no certificate for the second user.
+        unsure: bool = false;
     }
 }
 
@@ -48,9 +50,13 @@ impl Acting for Shows {
         };
         // Only the first user has the gap.
         let certificate = |&user: &u32| Certificate {
-            gap: if user == 0 { self.0.gap } else { 0.0 },
+            gap: match user {
+                0 => self.0.gap,
+                1 if self.0.unsure => f64::INFINITY,
+                _ => 0.0,
+            },
             evaluations: 3 + user as usize,
-            converged: true,
+            converged: !(user == 1 && self.0.unsure),
         };
         Ok(users.iter().map(|u| Plan { lottery: lottery.clone(), certificate: Some(certificate(u)) }).collect())
     }
@@ -69,7 +75,10 @@ fn part(lines: &str, policies: &str) -> Mitigation {
 fn world(users: DMatrix<f32>, items: DMatrix<f32>) -> (Embedding, Dataset) {
     let none = Interactions::new(users.ncols(), items.ncols(), &Rows::default()).unwrap();
     let model = Box::new(Factors::new(users, items, Output::Order).unwrap());
-    (Embedding { model, seconds: 0.0, c: OnceLock::new() }, Dataset::new("x", none, Scale::FIVE_STARS))
+    (
+        Embedding { model, seconds: 0.0, audience: OnceLock::new(), weight: OnceLock::new() },
+        Dataset::new("x", none, Scale::FIVE_STARS),
+    )
 }
 
 /// Random profiles of three numbers.
@@ -117,6 +126,7 @@ fn users_who_do_not_change_by_hand() {
         assert_eq!(kept.values.iter().map(|(user, _)| *user).collect::<Vec<_>>(), [0, 1]);
         close(kept.values[1].1, second, 1e-7);
     }
+    assert_eq!((of("distance", Some("gender=F")), of("distance", Some("gender=M"))), (0.0, 0.0));
     let fixed = [("distance", 0.0), ("set-size", 1.0), ("not-converged", 0.0), ("lambda", 10.0), ("c", 2.0)];
     fixed.into_iter().for_each(|(metric, expected)| assert_eq!(of(metric, None), expected, "{metric}"));
     let names: Vec<&str> = measured.figures.iter().map(|f| f.metric.as_str()).collect();
@@ -164,7 +174,7 @@ fn a_policy_that_can_not_state_its_lottery_is_drawn() {
         assert_eq!(drawn, of(&format!("rule = '{rule}'"), "'top-k'", &run).unwrap());
     }
     let refused = of("rule = 'independent'", "'greedy'", &run).unwrap_err().to_string();
-    assert_eq!(refused, "`this policy` does not support stating its distribution over sets");
+    assert_eq!(refused, "`greedy` can not state its distribution over sets, which `harm.rule` = `independent` needs");
     // Slates of its own draws: between the best and the uniform ones.
     let explores = "{ plugin = 'epsilon-greedy', epsilon = 0.5 }";
     let click =
@@ -216,11 +226,26 @@ fn prices_change_the_objective_alone_of_a_policy_that_ignores_them() {
 #[test]
 fn certificates_are_summed_up() {
     let (embedding, data) = random(4, 6);
-    let part = part("lambda = 1\n", "{ plugin = 'test-stubborn', items = [1], gap = 0.5 }");
-    let figures =
-        measure(&embedding, &part.cases[0], &part.options, (&data, &labels(6)), &Run::new(0)).unwrap().figures;
-    let expected = [("gap", 0.125), ("gap-max", 0.5), ("certified", 0.75), ("evaluations", 4.5)];
+    let of = |lines: &str| {
+        let part =
+            part("lambda = 1\nkeep_users = true\n", &format!("{{ plugin = 'test-stubborn', items = [1], {lines} }}"));
+        measure(&embedding, &part.cases[0], &part.options, (&data, &labels(6)), &Run::new(0))
+    };
+    let all = of("gap = 0.5").unwrap().figures;
+    let expected = [("gap", 0.125), ("gap-max", 0.5), ("certified", 0.75), ("ended", 1.0), ("evaluations", 4.5)];
+    expected.into_iter().for_each(|(metric, expected)| assert_eq!(value(&all, metric, None), expected, "{metric}"));
+    // A user without a certificate is not certified, and takes no part in the gap.
+    let Measured { figures, users, .. } = of("gap = 0.75, unsure = true").unwrap();
+    let expected = [("gap", 0.25), ("gap-max", 0.75), ("certified", 0.5), ("ended", 0.75), ("evaluations", 4.5)];
     expected.into_iter().for_each(|(metric, expected)| assert_eq!(value(&figures, metric, None), expected, "{metric}"));
+    assert_eq!(figures.iter().find(|f| f.metric == "gap").unwrap().n, 3);
+    let users = users.unwrap();
+    let kept = |metric: &str| users.iter().find(|kept| kept.metric == metric).unwrap().values.clone();
+    assert_eq!(kept("gap"), [(0, 0.75), (2, 0.0), (3, 0.0)]);
+    assert_eq!(kept("ended"), [(0, 1.0), (1, 0.0), (2, 1.0), (3, 1.0)]);
+    let refused = of("gap = -0.5").unwrap_err().to_string();
+    let text = "data: `test-stubborn` states a gap of -0.5 for user 0, expected a number from 0, or infinity";
+    assert_eq!(refused, text);
 }
 
 #[test]
@@ -257,17 +282,17 @@ fn the_largest_weight_is_chosen_at_which_enough_is_taken() {
     for (small, large) in [(0.5, 1.0), (1.0, 2.0), (2.0, 4.0)] {
         let (small, large) = (at(small), at(large));
         for (a, b) in [(small.uniform, large.uniform), (small.alternating, large.alternating)] {
-            assert!(a.click > b.click && a.harm < b.harm, "{a:?} {b:?}");
+            assert!(a.value.click > b.value.click && a.value.harm < b.value.harm, "{a:?} {b:?}");
         }
-        assert!(small.alternating.click > small.uniform.click);
+        assert!(small.alternating.value.click > small.uniform.value.click);
     }
     // Scores are about 1, so that of a single item is taken about as often as not at c = 1.
-    let best = chosen(found.iter().map(|t| (t.c, t.uniform.click)), 0.45).unwrap();
-    assert!(at(best).uniform.click >= 0.45 && best < 4.0 && at(4.0).uniform.click < 0.45);
+    let best = chosen(found.iter().map(|t| (t.c, t.uniform.value.click)), 0.45).unwrap();
+    assert!(at(best).uniform.value.click >= 0.45 && best < 4.0 && at(4.0).uniform.value.click < 0.45);
     // A comparison calibrates on the same users in the same way.
     let measured = measure(&embedding, &grid.cases[0], &grid.options, (&data, &harmful), &run).unwrap();
     assert_eq!(value(&measured.figures, "c", None), best);
-    assert_eq!(value(&measured.figures, "click", None), at(best).uniform.click);
+    assert_eq!(value(&measured.figures, "click", None), at(best).uniform.value.click);
     let none = of("c = { grid = [4, 2], click = 0.9 }");
     let fresh = random(30, 12).0;
     let refused = measure(&fresh, &none.cases[0], &none.options, (&data, &harmful), &run).unwrap_err().to_string();
