@@ -7,7 +7,7 @@ use nalgebra::{DMatrix, DVector};
 use pulp::{Arch, Simd, WithSimd};
 
 /// Steps of the plain iteration until Newton's method is tried, and those in all.
-const STEPS: [usize; 2] = [300, 5000];
+const STEPS: [usize; 2] = [300, 3000];
 /// Steps of the damped iteration.
 const DAMPED: usize = 2000;
 /// Steps of Newton's method.
