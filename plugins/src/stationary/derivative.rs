@@ -200,27 +200,42 @@ impl Catalogue {
     ) -> f64 {
         Arch::new().dispatch(Differentiate { catalogue: self, mixture, profile, totals, buffers, space })
     }
+}
+
+/// `to -= scale a b'`, row after row.
+#[inline(always)]
+fn subtract_product(to: &mut [f64], scale: f64, a: &[f64], b: &[f64]) {
+    for (row, a) in to.chunks_exact_mut(b.len()).zip(a) {
+        row.iter_mut().zip(b).for_each(|(to, b)| *to -= scale * a * b);
+    }
+}
+
+/// See [`Catalogue::differentiate_at`].
+struct Differentiate<'a> {
+    catalogue: &'a Catalogue,
+    mixture: &'a Mixture,
+    profile: &'a [f64],
+    totals: &'a Totals,
+    buffers: &'a Buffers,
+    space: &'a mut Space,
+}
+
+impl WithSimd for Differentiate<'_> {
+    type Output = f64;
 
     #[inline(always)]
-    fn differentiate<S: Simd>(
-        &self,
-        simd: S,
-        mixture: &Mixture,
-        profile: &[f64],
-        totals: &Totals,
-        buffers: &Buffers,
-        space: &mut Space,
-    ) -> f64 {
-        let (d, scores) = (self.dimension, &buffers.scores);
+    fn with_simd<S: Simd>(self, simd: S) -> f64 {
+        let Self { catalogue, mixture, profile, totals, buffers, space } = self;
+        let (d, scores) = (catalogue.dimension, &buffers.scores);
         let Totals { all, harmful, kappa } = *totals;
         let Space { weights, jacobian, click, share, mean, sums: [by_score, of_harmful, other], pull, of_set } = space;
         mean.copy_from_slice(profile);
-        self.weighted_sum(simd, scores, by_score);
-        for (weight, (score, label)) in weights.iter_mut().zip(scores.iter().zip(&self.harmful)) {
+        catalogue.weighted_sum(simd, scores, by_score);
+        for (weight, (score, label)) in weights.iter_mut().zip(scores.iter().zip(&catalogue.harmful)) {
             *weight = score * label;
         }
-        self.weighted_sum(simd, weights, of_harmful);
-        let (alpha, alpha_harmful) = (self.dynamics.alpha_harmless, self.dynamics.alpha_harmful);
+        catalogue.weighted_sum(simd, weights, of_harmful);
+        let (alpha, alpha_harmful) = (catalogue.dynamics.alpha_harmless, catalogue.dynamics.alpha_harmful);
         let attraction = alpha * (all - harmful) + alpha_harmful * harmful;
         for k in 0..d {
             share[k] = (of_harmful[k] - harmful / all * by_score[k]) / all;
@@ -238,17 +253,17 @@ impl Catalogue {
                     let square = weight * r * r;
                     if let [item] = *set {
                         let (i, score) = (item as usize, scores[item as usize]);
-                        weights[i] -= square * self.alpha[i] * score * score;
-                        click.iter_mut().zip(self.vector(item)).for_each(|(c, v)| *c += square * score * v);
+                        weights[i] -= square * catalogue.alpha[i] * score * score;
+                        click.iter_mut().zip(catalogue.vector(item)).for_each(|(c, v)| *c += square * score * v);
                         continue;
                     }
                     other.fill(0.0);
                     of_set.fill(0.0);
                     let mut attraction = 0.0;
                     for &item in set {
-                        let (score, alpha) = (scores[item as usize], self.alpha[item as usize]);
+                        let (score, alpha) = (scores[item as usize], catalogue.alpha[item as usize]);
                         attraction += alpha * score;
-                        for (k, v) in self.vector(item).iter().enumerate() {
+                        for (k, v) in catalogue.vector(item).iter().enumerate() {
                             other[k] += score * v;
                             of_set[k] += alpha * score * v;
                         }
@@ -277,12 +292,12 @@ impl Catalogue {
                     for (item, &m) in entering.items.iter().zip(&tilted) {
                         let i = *item as usize;
                         inside[i] = m * scores[i];
-                        attraction += self.alpha[i] * inside[i];
+                        attraction += catalogue.alpha[i] * inside[i];
                         spread[i] += square * m * (1.0 - m);
                     }
-                    self.weighted_sum(simd, &inside, other);
-                    inside.iter_mut().zip(&self.alpha).for_each(|(inside, alpha)| *inside *= alpha);
-                    self.weighted_sum(simd, &inside, of_set);
+                    catalogue.weighted_sum(simd, &inside, other);
+                    inside.iter_mut().zip(&catalogue.alpha).for_each(|(inside, alpha)| *inside *= alpha);
+                    catalogue.weighted_sum(simd, &inside, of_set);
                     for k in 0..d {
                         of_set[k] -= attraction * mean[k];
                         click[k] += square * other[k];
@@ -290,7 +305,7 @@ impl Catalogue {
                     subtract_product(jacobian, square, of_set, other);
                 }
                 for (i, weight) in weights.iter_mut().enumerate() {
-                    *weight -= spread[i] * self.alpha[i] * scores[i] * scores[i];
+                    *weight -= spread[i] * catalogue.alpha[i] * scores[i] * scores[i];
                 }
             }
             Mixture::Uniform { .. } => unreachable!("nothing is differentiated by a lottery over all sets"),
@@ -300,40 +315,12 @@ impl Catalogue {
         }
         subtract_product(jacobian, 1.0, pull, of_set);
         // The products that begin with the profile, then those of items with themselves.
-        self.weighted_sum(simd, weights, other);
+        catalogue.weighted_sum(simd, weights, other);
         subtract_product(jacobian, 1.0, mean, other);
-        let below = self.dynamics.beta + buffers.pulls.iter().sum::<f64>();
-        self.add_gram(simd, weights, jacobian);
+        let below = catalogue.dynamics.beta + buffers.pulls.iter().sum::<f64>();
+        catalogue.add_gram(simd, weights, jacobian);
         jacobian.iter_mut().for_each(|j| *j /= below);
         below
-    }
-}
-
-/// `to -= scale a b'`, row after row.
-#[inline(always)]
-fn subtract_product(to: &mut [f64], scale: f64, a: &[f64], b: &[f64]) {
-    for (row, a) in to.chunks_exact_mut(b.len()).zip(a) {
-        row.iter_mut().zip(b).for_each(|(to, b)| *to -= scale * a * b);
-    }
-}
-
-/// See [`Catalogue::differentiate`].
-struct Differentiate<'a> {
-    catalogue: &'a Catalogue,
-    mixture: &'a Mixture,
-    profile: &'a [f64],
-    totals: &'a Totals,
-    buffers: &'a Buffers,
-    space: &'a mut Space,
-}
-
-impl WithSimd for Differentiate<'_> {
-    type Output = f64;
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) -> f64 {
-        let Self { catalogue, mixture, profile, totals, buffers, space } = self;
-        catalogue.differentiate(simd, mixture, profile, totals, buffers, space)
     }
 }
 

@@ -164,7 +164,10 @@ impl Catalogue {
         let iterations = plain.iterations + newton.iterations;
         let largest = plain.profile.iter().fold(1f64, |most, u| most.max(u.abs()));
         let far = newton.profile.iter().zip(&plain.profile).any(|(a, b)| (a - b).abs() > NEAR * largest);
-        let holds = newton.converged && !far && self.holds(start, mixture, &newton.profile, &plain.profile, buffers);
+        if !newton.converged || far {
+            return Stationary { iterations, ..plain };
+        }
+        let holds = self.holds(start, mixture, &newton.profile, &plain.profile, buffers);
         Stationary { iterations: iterations + NUDGE.1, ..if holds { newton } else { plain } }
     }
 

@@ -51,7 +51,7 @@ impl Catalogue {
         self.check_lottery(lottery)?;
         let (mixture, mut buffers) = (Mixture::new(lottery), Buffers::new(self));
         let stationary = self.find(start, &mixture, REPORTED, &mut buffers);
-        let value = self.value_at(start, &mixture, &stationary.profile, &mut buffers);
+        let value = self.bounded_value_at(start, &mixture, &stationary.profile, &mut buffers);
         Ok(Outlook { stationary, value })
     }
 
@@ -62,12 +62,18 @@ impl Catalogue {
     pub fn value(&self, profile: &[f64], lottery: &Lottery) -> Result<Value> {
         self.check_profile(profile)?;
         self.check_lottery(lottery)?;
-        Ok(self.value_at(profile, &Mixture::new(lottery), profile, &mut Buffers::new(self)))
+        Ok(self.bounded_value_at(profile, &Mixture::new(lottery), profile, &mut Buffers::new(self)))
     }
 
     pub(super) fn value_at(&self, start: &[f64], mixture: &Mixture, at: &[f64], buffers: &mut Buffers) -> Value {
         let totals = self.map(start, mixture, at, buffers);
         self.value_of(&totals, buffers)
+    }
+
+    /// The same of a lottery whose weights add up to 1: rounding leads out of no range.
+    fn bounded_value_at(&self, start: &[f64], mixture: &Mixture, at: &[f64], buffers: &mut Buffers) -> Value {
+        let Value { click, harm } = self.value_at(start, mixture, at, buffers);
+        Value { click: click.min(1.0), harm: harm.max(0.0) }
     }
 
     /// From what [`Self::map`] has left.
