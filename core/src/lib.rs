@@ -7,8 +7,9 @@
 //! | [`Recommender`] | [`Training`] rows | a [`Model`]: scores of all items for some users |
 //! | [`FairnessLoss`] | predictions and [`Groups`] | a value and its gradient |
 //! | [`Policy`] | a model | [`Slates`], and how likely it was to show them |
-//! | [`Simulator`] | a seed | an [`Environment`]: a [`Dataset`], or answers to actions |
-//! | [`GroupRegressor`] | a [`GroupTable`] | predictions per group, batch or online |
+//! | [`Simulator`] | a seed | an [`Environment`]: a [`Dataset`], a [`GroupData`], or answers to actions |
+//! | [`GroupRegressor`] | a [`GroupTable`], whole or row by row | predictions for members of groups |
+//! | [`Mixer`] | losses of experts, some asleep | their shares in the next prediction |
 //!
 //! Around them:
 //! - [`Run`] is all that a plugin may use besides its data: [`Streams`] of random numbers, threads, the [`Dense`] backend,
@@ -51,7 +52,9 @@ pub use data::{Dataset, Groups, Ids, Protected, Scale};
 pub use dense::{Dense, TopK};
 pub use error::{Error, Result, Source, nearest};
 pub use fairness::{FairnessData, FairnessLoss};
-pub use group::{GroupPredictor, GroupRegressor, GroupTable, OnlineRegressor};
+pub use group::{
+    Expert, GroupData, GroupPredictor, GroupRegressor, GroupTable, Mixer, Mixing, OnlineRegressor, check_row,
+};
 pub use harm::{Cardinality, Dynamics, Harm, SizeRule};
 pub use history::{History, Repeats};
 pub use interactions::{Compressed, Duplicates, Interactions, Rows};

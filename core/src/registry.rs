@@ -5,7 +5,7 @@
 
 use crate::nested;
 use crate::params::{Field, Kind, Params, Recipe, parameters, schema};
-use crate::{Error, FairnessLoss, GroupRegressor, Policy, Recommender, Result, Simulator, nearest};
+use crate::{Error, FairnessLoss, GroupRegressor, Mixer, Policy, Recommender, Result, Simulator, nearest};
 use serde::de::{Deserializer, Visitor};
 use serde_json::Value as Json;
 use std::fmt;
@@ -104,7 +104,7 @@ macro_rules! kinds { ($($tr:ident = $kind:literal),* $(,)?) => { $(
 )* } }
 kinds! {
     Recommender = "recommender", FairnessLoss = "fairness-loss", Policy = "policy",
-    Simulator = "simulator", GroupRegressor = "group-regressor",
+    Simulator = "simulator", GroupRegressor = "group-regressor", Mixer = "mixer",
 }
 
 /// The plugins of one kind, sorted by name.

@@ -1,10 +1,10 @@
-//! Simulators: worlds with a known truth. They emit data sets, answer actions, or both.
+//! Simulators: worlds with a known truth. They emit data sets, emit tables of groups, answer actions, or several of these.
 //!
 //! A world that answers actions is gone through in periods 0, 1, 2, ... In each: [`Environment::requests`], any number of
 //! [`Environment::answer`], then [`Environment::feedback`]. Agents receive [`Requests`] and [`Feedback`]; the truth stands
 //! in [`Audit`], another type, which only the log sees.
 
-use crate::{Dataset, Error, Feedback, Groups, Recipe, Result, Run, Scale, Slates};
+use crate::{Dataset, Error, Feedback, GroupData, Groups, Recipe, Result, Run, Scale, Slates};
 
 /// A recipe for a world.
 pub trait Simulator: Recipe {
@@ -127,6 +127,14 @@ pub trait Environment: Send {
     /// [`Error::Unsupported`] unless the world emits one.
     fn dataset(&self) -> Result<Dataset> {
         Err(Error::Unsupported { plugin: "this simulator".into(), operation: "emitting a data set" })
+    }
+
+    /// The table for group regressors that the world emits.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] unless the world emits one.
+    fn table(&self) -> Result<GroupData> {
+        Err(Error::Unsupported { plugin: "this simulator".into(), operation: "emitting a table of groups" })
     }
 
     /// What is known about the world.

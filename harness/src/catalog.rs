@@ -2,7 +2,7 @@
 
 use evenhand_core::params::{Field, Kind};
 use evenhand_core::{
-    Error, FairnessLoss, GroupRegressor, Kinded, Origin, Policy, Recommender, Registry, Simulator, nearest,
+    Error, FairnessLoss, GroupRegressor, Kinded, Mixer, Origin, Policy, Recommender, Registry, Simulator, nearest,
 };
 use serde_json::{Value as Json, json};
 
@@ -48,12 +48,13 @@ pub(crate) fn one_line(text: &str) -> String {
 }
 
 /// The kinds of plugins there are.
-pub const KINDS: [&str; 5] = [
+pub const KINDS: [&str; 6] = [
     <dyn Recommender as Kinded>::KIND,
     <dyn FairnessLoss as Kinded>::KIND,
     <dyn Policy as Kinded>::KIND,
     <dyn Simulator as Kinded>::KIND,
     <dyn GroupRegressor as Kinded>::KIND,
+    <dyn Mixer as Kinded>::KIND,
 ];
 
 /// All linked plugins, by kind, then name.
@@ -67,6 +68,7 @@ pub fn all() -> Result<Vec<Entry>, Error> {
     add::<dyn Policy>(&mut entries)?;
     add::<dyn Simulator>(&mut entries)?;
     add::<dyn GroupRegressor>(&mut entries)?;
+    add::<dyn Mixer>(&mut entries)?;
     Ok(entries)
 }
 

@@ -2,6 +2,9 @@
 //!
 //! `RMSE = sqrt(1/n sum (p_i - a_i)^2)` and `MAE = 1/n sum |p_i - a_i|`, so `MAE <= RMSE <= sqrt(n) MAE`.
 //!
+//! And the share of the variance that predictions explain: `R2 = 1 - sum (a_i - p_i)^2 / sum (a_i - mean a)^2`, at most 1,
+//! and negative where the mean would have predicted better.
+//!
 //! Source: Herlocker, Konstan, Terveen & Riedl 2004, "Evaluating collaborative filtering recommender systems".
 //! Ratings are `f32`; differences and sums are `f64`, added in index order.
 
@@ -25,6 +28,25 @@ pub fn mae(predicted: &[f32], actual: &[f32]) -> Option<f64> {
     mean(predicted, actual, f64::abs)
 }
 
+/// Coefficient of determination of `predicted` for `actual`, at most 1; `None` for fewer than two values, or where all
+/// actual values are the same: there is no variance to explain.
+///
+/// A prediction that is not finite makes the result not finite: it is never skipped.
+///
+/// # Panics
+/// When the lengths differ.
+pub fn r2(predicted: &[f64], actual: &[f64]) -> Option<f64> {
+    assert_eq!(predicted.len(), actual.len(), "one predicted value for each actual value");
+    let constant = actual.windows(2).all(|pair| pair[0] == pair[1]);
+    if constant {
+        return None;
+    }
+    let mean = actual.iter().sum::<f64>() / actual.len() as f64;
+    let total: f64 = actual.iter().map(|a| (a - mean).powi(2)).sum();
+    let error: f64 = predicted.iter().zip(actual).map(|(p, a)| (a - p).powi(2)).sum();
+    Some(1.0 - error / total)
+}
+
 /// Mean of `loss(p_i - a_i)`.
 fn mean(predicted: &[f32], actual: &[f32], loss: impl Fn(f64) -> f64) -> Option<f64> {
     assert_eq!(predicted.len(), actual.len(), "one predicted rating for each actual rating");
@@ -43,6 +65,17 @@ mod tests {
         assert_eq!(rmse(&predicted, &actual), Some(1.5));
         assert_eq!(mae(&predicted, &actual), Some(1.25));
         assert_eq!(rmse(&actual, &actual), Some(0.0));
+    }
+
+    #[test]
+    fn explained_variance_by_hand() {
+        let actual = [1.0, 2.0, 3.0];
+        assert_eq!(r2(&actual, &actual), Some(1.0));
+        assert_eq!(r2(&[2.0; 3], &actual), Some(0.0));
+        // Squares 1, 0, 4 of a total of 2.
+        assert_eq!(r2(&[2.0, 2.0, 5.0], &actual), Some(-1.5));
+        assert_eq!((r2(&[], &[]), r2(&[1.0], &[1.0]), r2(&[1.0, 2.0], &[3.0, 3.0])), (None, None, None));
+        assert!(r2(&[f64::NAN, 1.0], &[1.0, 2.0]).unwrap().is_nan());
     }
 
     #[test]

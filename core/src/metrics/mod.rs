@@ -3,6 +3,7 @@
 //! | metric | here | range, better | over |
 //! | --- | --- | --- | --- |
 //! | RMSE, MAE | [`rmse`], [`mae`] | 0.., lower | predicted and actual ratings |
+//! | R2 | [`r2`] | ..=1, higher | predicted and actual values |
 //! | hit rate, precision, recall, nDCG, MRR, MAP at K | [`Hits`] | 0..=1, higher | one user's ranked list, or positions |
 //! | hit rate, nDCG, AUC | [`Position`] | 0..=1, higher | one held-out item among all its candidates |
 //! | AUC, several held-out items | [`mean_auc`], [`Auc`] | 0..=1, higher | one user's scores of all items, or positions |
@@ -29,7 +30,7 @@ pub mod off_policy;
 mod ranking;
 mod targets;
 
-pub use accuracy::{mae, rmse};
+pub use accuracy::{mae, r2, rmse};
 pub use auc::{Auc, Position, mean_auc};
 pub use candidates::NonFinite;
 pub use exposure::{coverage, gini};

@@ -7,7 +7,9 @@ use crate::failure::{End, Failure};
 use crate::panics;
 use crate::progress::printable;
 use evenhand_core::contract::{self, Outcome, Stop};
-use evenhand_core::{Descriptor, FairnessLoss, GroupRegressor, Kinded, Policy, Recommender, Registry, Simulator};
+use evenhand_core::{
+    Descriptor, FairnessLoss, GroupRegressor, Kinded, Mixer, Policy, Recommender, Registry, Simulator,
+};
 use serde_json::json;
 
 pub(super) fn run(args: &cli::Check) -> Result<End, Failure> {
@@ -60,6 +62,7 @@ fn check(kind: &str, name: &str) -> Result<Vec<Outcome>, Failure> {
         .or_else(|| of::<dyn FairnessLoss>(kind, name, contract::fairness_loss))
         .or_else(|| of::<dyn Policy>(kind, name, contract::policy))
         .or_else(|| of::<dyn GroupRegressor>(kind, name, contract::recipe))
+        .or_else(|| of::<dyn Mixer>(kind, name, contract::recipe))
         .expect("every kind is listed")
 }
 

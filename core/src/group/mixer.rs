@@ -1,0 +1,21 @@
+//! Mixers: shares for experts some of whom are asleep.
+
+use crate::Recipe;
+
+/// A way of weighing experts by what they lost so far. Some of them are asleep in a round: they have no share in it and
+/// lose nothing.
+pub trait Mixer: Recipe {
+    /// Starts with so many experts of whom nothing is known.
+    fn begin(&self, experts: usize) -> Box<dyn Mixing>;
+}
+
+/// Shares that follow the losses.
+pub trait Mixing: Send {
+    /// The shares of the experts `awake`, in ascending order, into `shares`, one for each of them: numbers from 0 to 1 that
+    /// add up to 1. There is at least one. Nothing is learned by asking.
+    fn shares(&mut self, awake: &[usize], shares: &mut [f64]);
+
+    /// Learns from the losses of the experts `awake`, who had those `shares`. Losses are squared errors, finite and not
+    /// negative; they may be above 1.
+    fn update(&mut self, awake: &[usize], shares: &[f64], losses: &[f64]);
+}
