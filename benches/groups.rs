@@ -64,11 +64,9 @@ fn streams(c: &mut Criterion) {
     let run = Run::new(SEED).with_threads(1).expect("a thread");
     let mut group = c.benchmark_group("groups/stream");
     // 10,000 rows in 2 of 8 groups and of 20 features, with and without indicators; the width of the Adult data, 5 experts awake.
-    for (rows, features, attributes, indicators) in [
-        (10_000, 20, &[2, 6][..], false),
-        (10_000, 20, &[2, 6], true),
-        (3_000, 80, &[3, 2, 2, 5], true),
-    ] {
+    for (rows, features, attributes, indicators) in
+        [(10_000, 20, &[2, 6][..], false), (10_000, 20, &[2, 6], true), (3_000, 80, &[3, 2, 2, 5], true)]
+    {
         let mut data = data(rows, features, attributes);
         if indicators {
             data.table = data.table.with_indicators().expect("distinct names");
