@@ -25,8 +25,8 @@ pub(super) fn figures(model: &dyn Model, data: &Dataset, test: &Interactions, ru
     Ok(figures)
 }
 
-/// The largest RMSE of a group, among the protected groups of users or, where none are protected, among all. Its `n` are
-/// the rows of that group.
+/// The largest RMSE of a group, among the protected groups of users or, where none are protected, among all. Its `n`
+/// are the rows of that group.
 fn worst(figures: &[Figure], data: &Dataset) -> Option<Figure> {
     let groupings = data.protected().users.map_or(data.user_groups.as_slice(), std::slice::from_ref);
     let names: Vec<String> = named_groups(groupings).map(|(name, _)| name).collect();

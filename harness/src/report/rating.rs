@@ -47,8 +47,8 @@ fn of_group<'s>(setting: &'s SettingSummary, name: &str) -> Option<&'s MeanFigur
     setting.figures.iter().find(|f| f.metric == "rmse" && f.group.as_deref() == Some(name))
 }
 
-/// For each setting that predicts ratings its RMSE over all test rows, over those of each group, and of the worst group;
-/// none where no group has any.
+/// For each setting that predicts ratings its RMSE over all test rows, over those of each group, and of the worst
+/// group; none where no group has any.
 pub(super) fn rating_table(summary: &OfflineSummary) -> Option<Rows> {
     let settings: Vec<&SettingSummary> = summary.settings.iter().filter(|s| s.mean("rmse").is_some()).collect();
     let columns = summary.data.user_groups.iter().flat_map(|grouping| {
