@@ -10,8 +10,8 @@ use serde_json::{Value as Json, json};
 use std::path::Path;
 use std::sync::OnceLock;
 
-/// Raised when the same cell would be measured to another result: then stored cells count no more.
-pub const RESULT_VERSION: u32 = 3;
+/// Raised when the same cell would be measured to another result, or to more: then stored cells count no more.
+pub const RESULT_VERSION: u32 = 4;
 
 /// What was found in one cell, as stored.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
