@@ -10,8 +10,9 @@ use serde_json::{Value as Json, json};
 use std::path::Path;
 use std::sync::OnceLock;
 
-/// Raised when the same cell would be measured to another result, or to more: then stored cells count no more.
-pub const RESULT_VERSION: u32 = 4;
+/// Raised when the same cell would be measured to another result: then stored cells count no more. What concerns one
+/// protocol alone has a revision there.
+pub const RESULT_VERSION: u32 = 3;
 
 /// What was found in one cell, as stored.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -66,6 +67,7 @@ pub fn of_recommender(part: &Offline, data: &str, place: Place) -> Json {
     let mut identity = json!({
         "version": RESULT_VERSION,
         "protocol": offline::NAME,
+        "revision": offline::REVISION,
         "recommender": setting.recommender,
         "params": setting.params,
         "origins": setting.origins,

@@ -42,6 +42,9 @@ use std::time::Instant;
 /// What the protocol is called in results.
 pub const NAME: &str = "offline";
 
+/// Raised when the same cell would be measured to other figures, or to more, by this protocol alone.
+pub const REVISION: u32 = 1;
+
 /// Fits `recipe` on the training rows of `fold` and measures it on the test rows; then again under `attacks`, if there are
 /// any and the model has factors: see [`attack`]. `run` is that of the cell: fitting draws from its child `fit`, attacks
 /// from `attack`.

@@ -130,7 +130,7 @@ fn in_order(
     let names = table.groups().iter().map(String::as_str).chain([ALL]);
     for ((name, sums), best) in names.zip(&sums).zip(&best) {
         let expected = expected.get(name).ok_or_else(|| format!("nothing is expected of `{name}`"))?;
-        let mut check = |what: &str, got, expected| tolerance.near(format!("{name}, {what}"), got, expected);
+        let check = |what: &str, got, expected| tolerance.near(format!("{name}, {what}"), got, expected);
         check("size", sums.size as f64, expected.size as f64)?;
         check("expected loss", sums.expected, expected.expected_loss_sum)?;
         check("loss", sums.mixture, expected.mixture_loss_sum)?;
