@@ -28,6 +28,7 @@ pub mod equal_experience;
 pub mod gradient;
 pub mod gradient_slsqp;
 pub mod greedy;
+pub mod group_linear;
 pub mod item_group;
 pub mod mf;
 pub mod pairwise;
