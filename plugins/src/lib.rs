@@ -33,6 +33,7 @@ pub mod gradient;
 pub mod gradient_slsqp;
 pub mod greedy;
 pub mod group_linear;
+pub mod group_regression;
 pub mod groupwise;
 pub mod item_group;
 pub mod least_squares;

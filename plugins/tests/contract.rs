@@ -30,7 +30,8 @@ fn recommenders() {
         true => recommender_with(plugin, &small(plugin.name)),
         false => recommender(plugin),
     };
-    let expected = ["als", "apr", "autoencoder", "bayesian-linear", "bpr", "mf", "popularity", "random"];
+    let expected =
+        ["als", "apr", "autoencoder", "bayesian-linear", "bpr", "group-regression", "mf", "popularity", "random"];
     all::<dyn Recommender>(&expected, check);
 }
 

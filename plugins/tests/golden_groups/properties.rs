@@ -103,8 +103,8 @@ impl Sample {
         match property.id.as_str() {
             "shape" => self.shape(),
             "feature_range" => self.feature_range(),
-            "feature_mean" => self.each_feature(property, |x| mean(x)),
-            "feature_var" => self.each_feature(property, |x| variance(x)),
+            "feature_mean" => self.each_feature(property, mean),
+            "feature_var" => self.each_feature(property, variance),
             "one_per_attribute" => self.one_per_attribute(),
             "group_frequency" => self.group_frequency(property),
             "attribute_independence" => self.attribute_independence(property),
