@@ -5,7 +5,7 @@
 //! With an intercept. Where features are collinear, or a group has fewer rows than features, the function whose weights have
 //! the least norm is taken: see [`crate::least_squares`]. A group with a single row gets its label and no weights.
 
-use crate::linear_models::LinearModels;
+use crate::group_models::GroupModels;
 use crate::scope::Scope;
 use evenhand_core::{GroupPredictor, GroupRegressor, GroupTable, Result, Run, plugin};
 
@@ -19,6 +19,6 @@ plugin! {
 
 impl GroupRegressor for Ols {
     fn fit(&self, table: &GroupTable, labels: &[f64], run: &Run) -> Result<Box<dyn GroupPredictor>> {
-        Ok(Box::new(LinearModels::fit(self.scope, 0.0, table, labels, run)?))
+        Ok(Box::new(GroupModels::fit(self.scope, 0.0, table, labels, run)?))
     }
 }

@@ -6,7 +6,7 @@
 //!
 //! Source: Hoerl & Kennard, "Ridge regression: biased estimation for nonorthogonal problems", Technometrics 1970.
 
-use crate::linear_models::LinearModels;
+use crate::group_models::GroupModels;
 use crate::scope::Scope;
 use evenhand_core::{GroupPredictor, GroupRegressor, GroupTable, Result, Run, plugin};
 
@@ -23,6 +23,6 @@ plugin! {
 
 impl GroupRegressor for Ridge {
     fn fit(&self, table: &GroupTable, labels: &[f64], run: &Run) -> Result<Box<dyn GroupPredictor>> {
-        Ok(Box::new(LinearModels::fit(self.scope, self.alpha, table, labels, run)?))
+        Ok(Box::new(GroupModels::fit(self.scope, self.alpha, table, labels, run)?))
     }
 }

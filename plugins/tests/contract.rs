@@ -1,11 +1,13 @@
 //! Every plugin of this crate against the contract of its kind.
 
 use evenhand_core::contract::{
-    Outcome, assert_all, fairness_loss, fairness_loss_with, policy, policy_with, recipe, recommender, recommender_with,
-    simulator,
+    Outcome, assert_all, fairness_loss, fairness_loss_with, group_regressor, group_regressor_with, mixer, mixer_with,
+    policy, policy_with, recommender, recommender_with, simulator,
 };
 use evenhand_core::params::Kind;
-use evenhand_core::{Descriptor, FairnessLoss, GroupRegressor, Kinded, Policy, Recommender, Registry, Simulator};
+use evenhand_core::{
+    Descriptor, FairnessLoss, GroupRegressor, Kinded, Mixer, Policy, Recommender, Registry, Simulator,
+};
 use evenhand_plugins as _;
 use serde_json::{Value as Json, json};
 
@@ -30,7 +32,8 @@ fn recommenders() {
         true => recommender_with(plugin, &small(plugin.name)),
         false => recommender(plugin),
     };
-    let expected = ["als", "apr", "autoencoder", "bayesian-linear", "bpr", "mf", "popularity", "random"];
+    let expected =
+        ["als", "apr", "autoencoder", "bayesian-linear", "bpr", "group-regression", "mf", "popularity", "random"];
     all::<dyn Recommender>(&expected, check);
 }
 
@@ -48,7 +51,7 @@ fn small(plugin: &str) -> Json {
 
 #[test]
 fn simulators() {
-    all::<dyn Simulator>(&["biased-ratings", "preference-dynamics", "user-item"], simulator);
+    all::<dyn Simulator>(&["biased-ratings", "group-linear", "preference-dynamics", "user-item"], simulator);
 }
 
 #[test]
@@ -97,7 +100,31 @@ fn policies_at_the_ends_of_their_parameters() {
 
 #[test]
 fn group_regressors() {
-    all::<dyn GroupRegressor>(&["groupwise", "ols", "online-ridge", "ridge", "vaw"], recipe);
+    all::<dyn GroupRegressor>(&["groupwise", "ols", "online-ridge", "ridge", "vaw"], group_regressor);
+}
+
+#[test]
+fn group_regressors_at_the_ends_of_their_parameters() {
+    let registry = Registry::<dyn GroupRegressor>::linked().unwrap();
+    for (name, params) in [
+        ("ridge", json!({ "alpha": 0.0 })),
+        ("ridge", json!({ "alpha": 1e-9 })),
+        ("online-ridge", json!({ "lambda": 0.01 })),
+        ("groupwise", json!({ "base": { "plugin": "vaw", "clip": true }, "mixer": "uniform" })),
+        ("groupwise", json!({ "base": "groupwise", "mixer": "exponential", "always_on": false })),
+    ] {
+        println!("{name} with {params}");
+        assert_all(group_regressor_with(registry.get(name).unwrap(), &params));
+    }
+}
+
+#[test]
+fn mixers() {
+    all::<dyn Mixer>(&["ada-normal-hedge", "exponential", "uniform"], mixer);
+    let exponential = Registry::<dyn Mixer>::linked().unwrap().get("exponential").unwrap();
+    for eta in [0.0, 1e6] {
+        assert_all(mixer_with(exponential, &json!({ "eta": eta })));
+    }
 }
 
 /// A choice or a flag switches to other code: every plugin of a kind with every such value that is not its default.
@@ -136,4 +163,9 @@ fn choices_of_recommenders() {
 #[test]
 fn choices_of_fairness_losses() {
     assert!(choices::<dyn FairnessLoss>(fairness_loss_with) >= 7, "two more variants of three losses, and a flag");
+}
+
+#[test]
+fn choices_of_group_regressors() {
+    assert!(choices::<dyn GroupRegressor>(group_regressor_with) >= 7, "four scopes, two clips, and an expert less");
 }

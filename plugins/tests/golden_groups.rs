@@ -2,6 +2,8 @@
 
 #[path = "golden_groups/batch.rs"]
 mod batch;
+#[path = "golden_groups/generator.rs"]
+mod generator;
 mod golden;
 #[path = "golden_groups/online.rs"]
 mod online;
@@ -20,13 +22,16 @@ const GROUPS: System = System {
     kinds: &[
         ("ada-normal-hedge", weights::check),
         ("batch", batch::check),
+        ("generator-invariants", generator::invariants),
+        ("generator-labels", generator::labels),
         ("group-sums", streams::adult),
+        ("label-aggregation", generator::aggregation),
         ("medical-table", streams::medical),
         ("online", online::check),
         ("rank-one-inverse", weights::inverse),
         ("stream", streams::synthetic),
     ],
-    elsewhere: &["generator-invariants", "generator-labels", "label-aggregation"],
+    elsewhere: &[],
     with_data: &["group-sums", "medical-table", "stream"],
 };
 

@@ -1,7 +1,7 @@
 //! Functions that are learned row by row, one for each group or one for all rows.
 
-use super::{Forecaster, Rule};
-use crate::linear_models::LinearModels;
+use super::{Forecaster, Rule, held};
+use crate::group_models::GroupModels;
 use crate::scope::Scope;
 use evenhand_core::{Error, Expert, GroupPredictor, OnlineRegressor, Result, check_row};
 
@@ -38,8 +38,7 @@ impl OnlineRegressor for Bank {
         check_row(features, active, self.shape)?;
         self.experts.clear();
         for at in awake(self.scope, active) {
-            let plain = self.learners[at].predict(features);
-            let prediction = if self.clip { plain.clamp(0.0, 1.0) } else { plain };
+            let prediction = held(self.clip, self.learners[at].predict(features));
             if !prediction.is_finite() {
                 self.experts.clear();
                 return Err(Error::Diverged { what: "a prediction".into(), step: None });
@@ -71,7 +70,7 @@ impl OnlineRegressor for Bank {
     }
 
     fn freeze(&self) -> Box<dyn GroupPredictor> {
-        let models = self.learners.iter().zip(&self.begun).map(|(learner, &begun)| (learner.fit(), begun));
-        Box::new(LinearModels::online(self.scope, self.shape, models))
+        let models = self.learners.iter().zip(&self.begun).map(|(learner, &begun)| (learner.freeze(self.clip), begun));
+        Box::new(GroupModels::online(self.scope, self.shape, models))
     }
 }

@@ -19,7 +19,13 @@
 //! "Relative loss bounds for on-line density estimation with the exponential family of distributions", 2001.
 
 mod bank;
+mod frozen;
 mod state;
 
 pub(crate) use bank::Bank;
 pub(crate) use state::{Forecaster, Rule};
+
+/// A prediction, held within 0 and 1 where that is asked for.
+fn held(clip: bool, prediction: f64) -> f64 {
+    if clip { prediction.clamp(0.0, 1.0) } else { prediction }
+}

@@ -81,6 +81,18 @@ impl Forecaster {
         Fit { weights: self.theta[..self.features].to_vec(), intercept: 0.0 }
     }
 
+    /// How rows are predicted.
+    pub(crate) fn rule(&self) -> Rule {
+        self.rule
+    }
+
+    /// P, features x features.
+    pub(crate) fn inverse(&self) -> Vec<f64> {
+        let (d, scale) = (self.features, self.waiting.unwrap_or(0.0));
+        let rows = self.inverse.chunks_exact(self.along.len()).zip(&self.along);
+        rows.flat_map(|(row, a)| row[..d].iter().zip(&self.along).map(move |(p, b)| p + scale * a * b)).collect()
+    }
+
     fn take(&mut self, features: &[f64]) {
         self.x[..self.features].copy_from_slice(features);
         self.spread = None;

@@ -76,9 +76,11 @@ impl GroupPredictor for Frozen {
             return Err(Error::shape("weights and intercept", self.shape.0 + 1, out.len()));
         }
         let (mut awake, mut functions) = (Vec::new(), Vec::new());
-        for expert in candidates(active, self.always_on) {
+        // Of all experts, so that what is not linear says so whoever is awake.
+        for expert in 0..self.experts.len() {
             let mut function = vec![0.0; out.len()];
-            if self.experts[expert].linear(&[true], &mut function)? {
+            let stated = self.experts[expert].linear(&[true], &mut function)?;
+            if stated && candidates(active, self.always_on).any(|candidate| candidate == expert) {
                 awake.push(expert);
                 functions.push(function);
             }

@@ -1,22 +1,31 @@
-//! Fitted linear functions, one for each group or one for all rows.
+//! Fitted functions, one for each group or one for all rows.
 
 use crate::least_squares::{self, Fit};
 use crate::scope::Scope;
 use evenhand_core::{Error, GroupPredictor, GroupTable, Result, Run};
 use rayon::prelude::*;
 
+/// What has been learned from some rows.
+pub(crate) trait Function: Send + Sync {
+    /// What it says of those features.
+    fn predict(&self, features: &[f64]) -> f64;
+
+    /// Itself, where it is linear.
+    fn linear(&self) -> Option<&Fit>;
+}
+
 /// The functions that group regressors have learned.
-pub(crate) struct LinearModels {
+pub(crate) struct GroupModels<F> {
     /// Number of features and of groups.
     shape: (usize, usize),
     scope: Scope,
     /// One for each group, or a single one; `None` where there is nothing to predict with.
-    models: Vec<Option<Fit>>,
+    models: Vec<Option<F>>,
     /// Whether each has learned from a row. One that has not may predict all the same, before it begins.
     begun: Vec<bool>,
 }
 
-impl LinearModels {
+impl GroupModels<Fit> {
     /// Least squares with that penalty.
     pub(crate) fn fit(scope: Scope, penalty: f64, table: &GroupTable, labels: &[f64], run: &Run) -> Result<Self> {
         table.check_labels(labels)?;
@@ -39,21 +48,23 @@ impl LinearModels {
         let begun = models.iter().map(Option::is_some).collect();
         Ok(Self { shape: (table.features(), groups), scope, models, begun })
     }
+}
 
+impl<F: Function> GroupModels<F> {
     /// Models of `shape`, so many features and groups, with whether each has learned from a row.
-    pub(crate) fn online(scope: Scope, shape: (usize, usize), models: impl Iterator<Item = (Fit, bool)>) -> Self {
-        let (models, begun) = models.map(|(fit, begun)| (Some(fit), begun)).unzip();
+    pub(crate) fn online(scope: Scope, shape: (usize, usize), models: impl Iterator<Item = (F, bool)>) -> Self {
+        let (models, begun) = models.map(|(model, begun)| (Some(model), begun)).unzip();
         Self { shape, scope, models, begun }
     }
 
     /// The model of a group, once it has learned from a row.
-    fn model(&self, group: usize) -> Option<&Fit> {
+    fn model(&self, group: usize) -> Option<&F> {
         let at = if self.scope == Scope::Pooled { 0 } else { group };
         self.models[at].as_ref().filter(|_| self.begun[at])
     }
 
     /// The models behind the prediction of rows in those groups: the mean of what they say.
-    fn behind<'a>(&'a self, active: &'a [bool]) -> impl Iterator<Item = &'a Fit> + Clone + 'a {
+    fn behind<'a>(&'a self, active: &'a [bool]) -> impl Iterator<Item = &'a F> + Clone + 'a {
         // A pooled model speaks once, for rows in no group as well.
         let pooled = [true];
         let open = if self.scope == Scope::Pooled { pooled.len() } else { 0 };
@@ -64,9 +75,8 @@ impl LinearModels {
     }
 }
 
-impl Fit {
-    /// What it says of those features.
-    pub fn predict(&self, features: &[f64]) -> f64 {
+impl Function for Fit {
+    fn predict(&self, features: &[f64]) -> f64 {
         // Eight sums, which the compiler turns into vectors.
         let (x, w) = (features.as_chunks::<8>(), self.weights.as_chunks::<8>());
         let mut sums = [0.0; 8];
@@ -79,9 +89,13 @@ impl Fit {
         let [a, b, c, d, e, f, g, h] = sums;
         self.intercept + (rest + (((a + e) + (c + g)) + ((b + f) + (d + h))))
     }
+
+    fn linear(&self) -> Option<&Fit> {
+        Some(self)
+    }
 }
 
-impl GroupPredictor for LinearModels {
+impl<F: Function> GroupPredictor for GroupModels<F> {
     fn predict(&self, table: &GroupTable, out: &mut [f64]) -> Result<()> {
         table.check_predicted(self.shape, out)?;
         for (row, out) in out.iter_mut().enumerate() {
@@ -110,14 +124,18 @@ impl GroupPredictor for LinearModels {
         if out.len() != self.shape.0 + 1 {
             return Err(Error::shape("weights and intercept", self.shape.0 + 1, out.len()));
         }
-        let models = self.behind(active);
+        if self.models.iter().flatten().any(|model| model.linear().is_none()) {
+            let operation = "stating a linear function: its predictions are not linear in the features";
+            return Err(Error::Unsupported { plugin: "this group regressor".into(), operation });
+        }
+        let models = self.behind(active).filter_map(Function::linear);
         let count = models.clone().count() as f64;
         if count == 0.0 {
             return Ok(false);
         }
         out.fill(0.0);
-        for model in models {
-            out.iter_mut().zip(model.weights.iter().chain([&model.intercept])).for_each(|(sum, w)| *sum += w);
+        for Fit { weights, intercept } in models {
+            out.iter_mut().zip(weights.iter().chain([intercept])).for_each(|(sum, w)| *sum += w);
         }
         out.iter_mut().for_each(|sum| *sum /= count);
         Ok(true)
