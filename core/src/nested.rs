@@ -20,6 +20,13 @@ impl<T: Kinded + ?Sized> Nested<T> {
     }
 }
 
+impl<T: ?Sized> From<Box<T>> for Nested<T> {
+    /// A plugin at hand: the default of a parameter.
+    fn from(plugin: Box<T>) -> Self {
+        Self(plugin.into())
+    }
+}
+
 impl<T: ?Sized> Clone for Nested<T> {
     fn clone(&self) -> Self {
         Self(self.0.clone())

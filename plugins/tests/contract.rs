@@ -97,7 +97,7 @@ fn policies_at_the_ends_of_their_parameters() {
 
 #[test]
 fn group_regressors() {
-    all::<dyn GroupRegressor>(&[], recipe);
+    all::<dyn GroupRegressor>(&["groupwise", "ols", "online-ridge", "ridge", "vaw"], recipe);
 }
 
 /// A choice or a flag switches to other code: every plugin of a kind with every such value that is not its default.

@@ -10,12 +10,15 @@ pub trait Mixer: Recipe {
 }
 
 /// Shares that follow the losses.
-pub trait Mixing: Send {
+pub trait Mixing: Send + Sync {
     /// The shares of the experts `awake`, in ascending order, into `shares`, one for each of them: numbers from 0 to 1 that
-    /// add up to 1. There is at least one. Nothing is learned by asking.
-    fn shares(&mut self, awake: &[usize], shares: &mut [f64]);
+    /// add up to 1. There is at least one.
+    fn shares(&self, awake: &[usize], shares: &mut [f64]);
 
     /// Learns from the losses of the experts `awake`, who had those `shares`. Losses are squared errors, finite and not
     /// negative; they may be above 1.
     fn update(&mut self, awake: &[usize], shares: &[f64], losses: &[f64]);
+
+    /// The same once more: what either learns from now on, the other does not.
+    fn copy(&self) -> Box<dyn Mixing>;
 }
