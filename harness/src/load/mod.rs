@@ -31,9 +31,12 @@
 //! * **Scale**: declared in the options, or the format's stars, or [inferred](infer) from the values.
 //! * **Text** in side tables is UTF-8 or, failing that, Latin-1; ids must be UTF-8. A byte order mark, CRLF,
 //!   blank lines and a missing last line end are fine.
+//!
+//! Tables for group regressors hold no ratings: see [`load_table`].
 
 mod describe;
 mod detect;
+mod group_table;
 mod grouping;
 mod guide;
 mod harm;
@@ -55,6 +58,7 @@ mod tables;
 mod tests;
 
 pub use describe::{Bin, Description, GroupSizes, Spread, describe};
+pub use group_table::{Closed, GroupRule, TableOptions, load_orders, load_table};
 pub use grouping::{Grouping, ListRule};
 pub use harm::{HarmLabels, labels as harm_labels};
 pub use options::{Column, Columns, Format, Options, Separator};

@@ -25,6 +25,12 @@ pub(super) fn value(field: &[u8]) -> Option<f32> {
     })
 }
 
+/// A finite number, rounded once to the nearest `f64`.
+pub(super) fn real(field: &[u8]) -> Option<f64> {
+    let number = std::str::from_utf8(field).ok()?.parse::<f64>().ok().filter(|v| v.is_finite())?;
+    Some(number + 0.0) // -0 becomes 0
+}
+
 /// A plain decimal of at most seven digits: both parts of the quotient are exact, so the quotient is rounded right.
 fn short(field: &[u8]) -> Option<f32> {
     const TENS: [f32; 8] = [1.0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7];
@@ -87,6 +93,11 @@ mod tests {
             assert_eq!(value(text.as_bytes()), None, "{text}");
         }
         assert!(value(b"-0").unwrap().is_sign_positive());
+        assert_eq!(real(b"0.02173913043478265"), Some(0.02173913043478265));
+        assert!(real(b"-0").unwrap().is_sign_positive());
+        for text in ["", "NaN", "inf", "1e999", "4,5", "\u{a0}1"] {
+            assert_eq!(real(text.as_bytes()), None, "{text}");
+        }
     }
 
     #[test]

@@ -234,12 +234,16 @@ impl Reader<'_> {
     }
 }
 
-/// Role, offending text (shortened) and expectation.
 fn fault(role: &str, field: &[u8], expected: &str) -> Stop {
+    Stop::Fault(complaint(role, field, expected))
+}
+
+/// Role, offending text (shortened) and expectation.
+pub(super) fn complaint(role: &str, field: &[u8], expected: &str) -> String {
     let text = String::from_utf8_lossy(field);
     let short: String = text.chars().take(40).flat_map(char::escape_debug).collect();
     let dots = if text.chars().nth(40).is_some() { "..." } else { "" };
-    Stop::Fault(format!("{role} `{short}{dots}`, expected {expected}"))
+    format!("{role} `{short}{dots}`, expected {expected}")
 }
 
 #[cfg(test)]
