@@ -306,8 +306,7 @@ mod tests {
     fn the_digest_of_a_table_sees_everything_that_counts() {
         let data = |feature: f64, there: bool, label: f64, [name, group, feature_name]: [&str; 3]| {
             let (features, membership) = (DMatrix::from_element(1, 1, feature), DMatrix::from_element(1, 1, there));
-            let table =
-                GroupTable::new(features, membership, vec![feature_name.into()], vec![group.into()]).unwrap();
+            let table = GroupTable::new(features, membership, vec![feature_name.into()], vec![group.into()]).unwrap();
             GroupData::new(name, table, "y", vec![label]).unwrap()
         };
         let base = digest_of_table(&data(1.0, true, 2.0, ["d", "g", "x"]));

@@ -209,7 +209,11 @@ fn source<'t>(reader: &Reader<'_, 't>, value: Value<'t>) -> Result<TableSource, 
     let mut table = reader.table(value, WHAT)?;
     match reader.origin(&mut table, WHAT)? {
         Some(Origin::Path(path)) => {
-            let options = Box::new(reader.document.read(table, span, WHAT, &Origin::KEYS)?);
+            let options: Box<TableOptions> =
+                Box::new(reader.document.read(table, span.clone(), WHAT, &Origin::KEYS)?);
+            if options.label.is_empty() {
+                return Err(reader.document.error(span, "`[groupwise.data]` without `label`, the column to predict"));
+            }
             Ok(TableSource::Path { path, options })
         }
         Some(Origin::Simulator { recipe, seed }) => {

@@ -48,7 +48,11 @@ fn runs_are_settings_times_ways_of_learning() {
     assert!(Arc::ptr_eq(&part.runs[0].setting, &part.runs[1].setting));
     let warnings = parse(&format!("{DATA}{lines}"), &[]).unwrap().warnings;
     assert_eq!(warnings, ["`test-level batch` has the same parameters as `mine level=1 batch` and is left out"]);
-    let set = ["groupwise.run.mine.params.level=4", "groupwise.run.mine.learning=online", "groupwise.run.1.regressor=test-spy"];
+    let set = [
+        "groupwise.run.mine.params.level=4",
+        "groupwise.run.mine.learning=online",
+        "groupwise.run.1.regressor=test-spy",
+    ];
     assert_eq!(labels(&of(&lines, &set)), ["mine", "test-spy batch", "one"]);
     let set = ["groupwise.run.test-level.params.level=3", "groupwise.run.*.learning=online", "groupwise.test=0.5"];
     assert_eq!((labels(&of(&lines, &set)), of(&lines, &set).options.test), (vec!["mine"], 0.5));
@@ -84,8 +88,15 @@ fn mistakes_are_placed_and_the_nearest_is_named() {
         (RUN.to_string(), "e.toml:1:3: `[groupwise]` without `[groupwise.data]`, such as path = \"medical.csv\""),
         (DATA.into(), "e.toml:1:2: `[groupwise]` without `[[groupwise.run]]`: nothing to compare"),
         ("groupwise = 3\n".into(), "e.toml:1:13: `groupwise` is of type integer, expected a table"),
-        (format!("[groupwise.data]\nlabel = 'y'\n{RUN}"), "e.toml:1:1: `[groupwise.data]` without `path` or `simulator`"),
+        (
+            format!("[groupwise.data]\nlabel = 'y'\n{RUN}"),
+            "e.toml:1:1: `[groupwise.data]` without `path` or `simulator`",
+        ),
         (format!("[groupwise.data]\npaht = 'y'\n{RUN}"), "e.toml:2:1: unknown key `paht` (did you mean `path`?)"),
+        (
+            format!("[groupwise.data]\npath = 'x'\n{RUN}"),
+            "e.toml:1:1: `[groupwise.data]` without `label`, the column to",
+        ),
         (format!("{DATA}lable = 'y'\n{RUN}"), "e.toml:4:1: unknown key `lable` (did you mean `label`?)"),
         (format!("{DATA}simulator = 'user-item'\n{RUN}"), "e.toml:4:13: `path` and `simulator` given, expected one"),
         (
@@ -104,13 +115,22 @@ fn mistakes_are_placed_and_the_nearest_is_named() {
         (head("test = 1.0"), "e.toml:5:8: `groupwise.test` = 1, expected a share above 0 and below 1"),
         (head("test = nan"), "e.toml:5:8: `groupwise.test` = NaN, expected a share above 0 and below 1"),
         (head("test = 'x'"), "e.toml:5:8: `groupwise.test`: expected a number, not text \"x\""),
-        (head("tset = 0.1"), "e.toml:5:1: unknown key `tset` (did you mean `test`?); known: test, indicators, comparator"),
+        (
+            head("tset = 0.1"),
+            "e.toml:5:1: unknown key `tset` (did you mean `test`?); known: test, indicators, comparator",
+        ),
         (head("oders = 'x'"), "e.toml:5:1: unknown key `oders` (did you mean `orders`?)"),
         (head("orders = 3"), "e.toml:5:10: `groupwise.orders` must be text"),
         (head("indicators = true"), "e.toml:5:14: `groupwise.indicators`: expected a table, not"),
         (head("indicators = { bacth = true }"), "e.toml:5:16: unknown key `bacth` (did you mean `batch`?)"),
-        (head("comparator = 'all-row'"), "e.toml:5:14: unknown variant `all-row`, expected `all-rows` or `all-but-last`"),
-        (run("learning = 'onlin'"), "e.toml:6:12: `learning` = `onlin`, expected online, batch (did you mean `online`?)"),
+        (
+            head("comparator = 'all-row'"),
+            "e.toml:5:14: unknown variant `all-row`, expected `all-rows` or `all-but-last`",
+        ),
+        (
+            run("learning = 'onlin'"),
+            "e.toml:6:12: `learning` = `onlin`, expected online, batch (did you mean `online`?)",
+        ),
         (run("learning = []"), "e.toml:6:12: `learning`: expected online, batch or both"),
         (
             run("params.online = false\nlearning = ['batch', 'online']"),
@@ -149,8 +169,13 @@ fn only_what_decides_a_result_is_in_the_identity_of_a_cell() {
     };
     let [online, batch] = ["online", "batch"].map(|learning| identity(learning, "", None));
     assert_eq!((&online["protocol"], &online["run"]["learning"]), (&"groupwise".into(), &"online".into()));
-    let lines = ["test = 0.3", "indicators.batch = true", "indicators.online = false", "comparator = 'all-but-last'",
-        "orders = 'as-is'"];
+    let lines = [
+        "test = 0.3",
+        "indicators.batch = true",
+        "indicators.online = false",
+        "comparator = 'all-but-last'",
+        "orders = 'as-is'",
+    ];
     for (at, line) in lines.into_iter().enumerate() {
         assert_eq!(identity("online", line, None) == online, at < 2, "{line}");
         assert_eq!(identity("batch", line, None) == batch, at >= 2, "{line}");
