@@ -130,11 +130,10 @@ fn indicated(data: &GroupData, learning: GroupLearning) -> Result<GroupData, Fai
 impl<'a> Shared<'a> {
     fn new(part: &'a Groupwise, seeds: &[u64], base: &Run) -> Result<Self, Failure> {
         let data = open(&part.source, base)?;
-        let [place_of_test, _] = &part.places;
         let description = TableDescription::of(&data);
         if part.has(GroupLearning::Batch) && description.rows < 2 {
-            let reason = "`groupwise.test`: a single row, of which none can be held out".into();
-            return Err(Failure::Experiment { place: place_of_test.clone(), reason });
+            let text = format!("`{}` has a single row, of which none can be held out", description.name);
+            return Err(Failure::Data(Error::Unusable(text)));
         }
         let orders = match &part.orders {
             Orders::File(path) if part.has(GroupLearning::Online) => {
@@ -189,8 +188,8 @@ impl<'a> Work<'a> {
     /// Opens the table, and looks for cells that are finished.
     ///
     /// # Errors
-    /// [`Failure::Data`] for a table or orders that can not be read or made, or memberships that can not be features;
-    /// [`Failure::Experiment`] where there is nothing to hold out.
+    /// [`Failure::Data`] for a table or orders that can not be read or made, memberships that can not be features, and
+    /// where there is nothing to hold out.
     pub(super) fn begin(part: &'a Groupwise, seeds: &'a [u64], runner: &'a Runner<'a>) -> Result<Self, Failure> {
         let shared = Shared::new(part, seeds, &runner.base)?;
         let of_run = |setting| seeds.iter().map(move |&seed| Place { setting, seed, fold: 0 });

@@ -24,8 +24,6 @@ pub struct Groupwise {
     pub options: GroupwiseOptions,
     /// In which order rows come, for regressors that learn row by row.
     pub orders: Orders,
-    /// Where the share of test rows and the orders were given, for messages.
-    pub places: [String; 2],
     /// Who is compared, in order.
     pub runs: Vec<GroupRun>,
     /// Paths in it as they hold in every folder, with their keys.
@@ -166,8 +164,7 @@ pub(super) fn read<'t>(reader: &mut Reader<'_, 't>, value: Value<'t>) -> Result<
         .ok_or_else(|| missing("`[groupwise.data]`, such as path = \"medical.csv\" or simulator = \"group-linear\""))?;
     let given = table.remove("run").ok_or_else(|| missing("`[[groupwise.run]]`: nothing to compare"))?;
     let orders = table.remove("orders");
-    let place = |value: Option<&Value<'_>>| value.map_or(span.clone(), |v| v.span());
-    let (place_of_test, place_of_orders) = (place(table.get("test")), place(orders.as_ref()));
+    let place_of_test = table.get("test").map_or(span.clone(), |value| value.span());
     let options: GroupwiseOptions =
         reader.document.read(table, span.clone(), "groupwise", &["data", "orders", "run"])?;
     // Written so that NaN is refused.
@@ -192,10 +189,9 @@ pub(super) fn read<'t>(reader: &mut Reader<'_, 't>, value: Value<'t>) -> Result<
     if let TableSource::Path { path, .. } = &source {
         paths.extend(everywhere(path.clone()).map(|text| ("groupwise.data.path".into(), text)));
     }
-    let places = [place_of_test, place_of_orders].map(|span| reader.document.place(&span));
     let same = |a: &GroupRun, b: &GroupRun| a.identity() == b.identity();
     let runs = reader.listed(given, "groupwise.run", runs, |run| &run.label, same)?;
-    Ok(Groupwise { source, options, orders, places, runs, paths })
+    Ok(Groupwise { source, options, orders, runs, paths })
 }
 
 /// What `orders` is called where it is no file.

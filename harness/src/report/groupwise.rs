@@ -101,6 +101,14 @@ impl GroupwiseSummary {
         format!("{}{fewer}", run.label)
     }
 
+    /// How many features there are, in words; with memberships among them or without.
+    fn features(&self, with_memberships: bool) -> String {
+        let plural = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
+        let memberships = plural(self.data.groups.len(), "membership");
+        let with = if with_memberships { format!(" and {memberships}") } else { String::new() };
+        format!("{}{with}", plural(self.data.features, "feature"))
+    }
+
     /// All rows, then each group, with what tables call them.
     fn parts(&self) -> impl Iterator<Item = (Option<&str>, String, usize)> {
         let groups = self.data.groups.iter().map(|g| (Some(g.name.as_str()), printable(&g.name).into_owned(), g.rows));

@@ -53,11 +53,8 @@ pub(super) fn text(part: &GroupwiseSummary, summary: &Summary, width: Option<u16
 
 /// What was held out of what.
 fn words(part: &GroupwiseSummary) -> String {
-    let with = if part.options.indicators.batch { " and memberships" } else { "" };
-    format!(
-        "{} of {} rows held out, {} features{with}; worst: the group with the largest mean RMSE",
-        part.options.test, part.data.rows, part.data.features
-    )
+    let (test, rows, features) = (part.options.test, part.data.rows, part.features(part.options.indicators.batch));
+    format!("{test} of {rows} rows held out, {features}; worst: the group with the largest mean RMSE")
 }
 
 /// A row for each run.

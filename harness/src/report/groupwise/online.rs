@@ -24,9 +24,9 @@ pub(super) fn text(part: &GroupwiseSummary, summary: &Summary, width: Option<u16
     Some(out)
 }
 
-/// Whether a run is made of experts.
+/// Whether a run is made of several experts: one alone is what it predicts.
 fn of_experts(run: &GroupRunSummary) -> bool {
-    run.figure("experts", None).is_some()
+    run.figure("experts", None).is_some_and(|figure| figure.mean > 1.0)
 }
 
 /// A row for each group, with the regret of every run; of those made of experts, with the expected one too.
@@ -57,21 +57,17 @@ fn regrets(part: &GroupwiseSummary, summary: &Summary, runs: &[&GroupRunSummary]
 
 /// What the table is about.
 fn words(part: &GroupwiseSummary, runs: &[&GroupRunSummary]) -> Vec<String> {
-    let features = part.data.features;
-    let with = if part.options.indicators.online {
-        format!("{features} features and {} memberships", part.data.groups.len())
-    } else {
-        format!("{features} features")
-    };
+    let features = part.features(part.options.indicators.online);
     let fitted = match part.options.comparator {
-        Comparator::AllRows => "all rows of the group",
-        Comparator::AllButLast => "all rows of the group but its last one, where predictions pay for all of them",
+        Comparator::AllRows => "to all its rows",
+        Comparator::AllButLast => "to all its rows but the last one, for which predictions pay",
     };
     let mut lines = vec![
-        "regret: squared errors of the predictions of the rows of a group, less hindsight; below 0, different functions at"
+        "regret: squared errors of the predictions of a group's rows less hindsight; below 0 where several functions in turn"
             .to_string(),
-        "different rows have beaten the best single one".to_string(),
-        format!("hindsight: the same of the best linear function of {with}, fitted to {fitted}; no intercept"),
+        "have beaten the best single one".into(),
+        format!("hindsight: squared errors of the best linear function of {features}, no intercept, fitted"),
+        fitted.into(),
     ];
     if runs.iter().any(|run| of_experts(run)) {
         lines.push("expected: regret of an expert drawn by its weight, which published tables have".into());
