@@ -32,6 +32,7 @@ pub mod exponential;
 pub mod gradient;
 pub mod gradient_slsqp;
 pub mod greedy;
+pub mod group_linear;
 pub mod groupwise;
 pub mod item_group;
 pub mod least_squares;

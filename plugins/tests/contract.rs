@@ -48,7 +48,7 @@ fn small(plugin: &str) -> Json {
 
 #[test]
 fn simulators() {
-    all::<dyn Simulator>(&["biased-ratings", "preference-dynamics", "user-item"], simulator);
+    all::<dyn Simulator>(&["biased-ratings", "group-linear", "preference-dynamics", "user-item"], simulator);
 }
 
 #[test]
