@@ -262,7 +262,7 @@ fn ways<'t>(reader: &Reader<'_, 't>, value: &Value<'t>) -> Result<Vec<(GroupLear
     if values.is_empty() {
         return Err(reader.document.error(value.span(), "`learning`: expected online, batch or both"));
     }
-    let read = |value: &&Value<'t>| Ok(reader.choice::<GroupLearning>(value, "learning")?);
+    let read = |value: &&Value<'t>| reader.choice::<GroupLearning>(value, "learning");
     let ways = values.iter().map(read).collect::<Result<Vec<_>, Failure>>()?;
     let place = |way| values[ways.iter().position(|other| *other == way).expect("one of them")].span();
     Ok(distinct(ways.clone()).into_iter().map(|way| (way, place(way))).collect())

@@ -188,7 +188,11 @@ fn heading(part: &GroupwiseSummary, summary: &Summary, learning: GroupLearning) 
 
 /// Mean and standard deviation with about as many digits as mean something beside its size.
 fn shown(figure: &MeanFigure) -> String {
-    let digits = digits(figure.mean);
+    with_deviation(figure, digits(figure.mean))
+}
+
+/// Mean and standard deviation with so many digits behind the point.
+fn with_deviation(figure: &MeanFigure, digits: usize) -> String {
     let sd = figure.sd.map_or_else(String::new, |sd| format!(" ±{}", rounded(sd, digits).trim_start_matches('0')));
     format!("{}{sd}", rounded(figure.mean, digits))
 }

@@ -34,7 +34,7 @@ impl Environment for Fixed {
         let there = |group: usize, row: usize| match groups - 1 - group {
             0 => false,
             1 => row == 0,
-            _ => group % 2 == 0 || row % 2 == 0,
+            _ => group.is_multiple_of(2) || row.is_multiple_of(2),
         };
         let names = (0..groups).map(|group| format!("g{group}")).collect();
         let table =

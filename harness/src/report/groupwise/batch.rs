@@ -3,7 +3,7 @@
 use super::super::columns::{Rows, number, rounded};
 use super::super::summary::Summary;
 use super::super::table::{fitted, left_out};
-use super::{GroupRunSummary, GroupwiseSummary, digits, heading, shown};
+use super::{GroupRunSummary, GroupwiseSummary, digits, heading, shown, with_deviation};
 use crate::experiment::GroupLearning;
 use crate::progress::printable;
 use crate::protocol::groupwise::CROSS;
@@ -62,7 +62,11 @@ fn errors(part: &GroupwiseSummary, summary: &Summary, runs: &[&GroupRunSummary])
     let header = ["regressor", "R2 ↑", "RMSE ↓", "worst RMSE ↓", "worst group", "fit s"];
     let mut table = vec![header.map(TableCell::new).to_vec()];
     for run in runs {
-        let text = |metric: &str| number(run.figure(metric, None).map_or_else(|| "-".into(), shown));
+        // One digit more than for groups: on so many rows they mean something.
+        let text = |metric: &str| {
+            let figure = run.figure(metric, None);
+            number(figure.map_or_else(|| "-".into(), |f| with_deviation(f, digits(f.mean) + 1)))
+        };
         let of_groups = run.figures.iter().filter(|f| f.metric == "rmse" && f.group.is_some());
         let worst = of_groups.max_by(|a, b| a.mean.total_cmp(&b.mean)).and_then(|f| f.group.as_deref());
         let seconds = match run.fit_seconds {

@@ -58,16 +58,14 @@ fn regrets(part: &GroupwiseSummary, summary: &Summary, runs: &[&GroupRunSummary]
 /// What the table is about.
 fn words(part: &GroupwiseSummary, runs: &[&GroupRunSummary]) -> Vec<String> {
     let features = part.features(part.options.indicators.online);
-    let fitted = match part.options.comparator {
-        Comparator::AllRows => "to all its rows",
-        Comparator::AllButLast => "to all its rows but the last one, for which predictions pay",
+    let rows = match part.options.comparator {
+        Comparator::AllRows => "all rows of the group",
+        Comparator::AllButLast => "all rows of the group but its last one",
     };
     let mut lines = vec![
-        "regret: squared errors of the predictions of a group's rows less hindsight; below 0 where several functions in turn"
+        "regret: squared errors on all rows of a group less hindsight; below 0 where several functions in turn beat the best one"
             .to_string(),
-        "have beaten the best single one".into(),
-        format!("hindsight: squared errors of the best linear function of {features}, no intercept, fitted"),
-        fitted.into(),
+        format!("hindsight: those of the best linear function of {features} on {rows}, no intercept"),
     ];
     if runs.iter().any(|run| of_experts(run)) {
         lines.push("expected: regret of an expert drawn by its weight, which published tables have".into());
