@@ -82,8 +82,8 @@ impl TableDescription {
         }
     }
 
-    /// A word about groups that are too small for some figures.
-    fn warnings(&self) -> Vec<String> {
+    /// A word about groups that are too small for some figures; R2 is one where rows are `held_out`.
+    fn warnings(&self, held_out: bool) -> Vec<String> {
         let named = |which: fn(usize) -> bool| {
             let names: Vec<String> =
                 self.groups.iter().filter(|g| which(g.rows)).map(|g| format!("`{}`", g.name)).collect();
@@ -91,7 +91,9 @@ impl TableDescription {
         };
         let empty =
             named(|rows| rows == 0).map(|names| format!("groups without a row, which have no figures: {names}"));
-        let single = named(|rows| rows == 1).map(|names| format!("groups of one row, which have no R2: {names}"));
+        let single = named(|rows| rows == 1)
+            .filter(|_| held_out)
+            .map(|names| format!("groups of one row, which have no R2: {names}"));
         empty.into_iter().chain(single).collect()
     }
 }
@@ -208,7 +210,7 @@ impl<'a> Work<'a> {
     /// Runs them, all runs with one seed after each other.
     pub(super) fn run(mut self, warnings: &mut Vec<String>) -> Result<GroupwiseCells, Failure> {
         let Shared { part, .. } = self.shared;
-        warnings.extend(self.shared.data.warnings());
+        warnings.extend(self.shared.data.warnings(part.has(GroupLearning::Batch)));
         for (at, &seed) in self.seeds.iter().enumerate() {
             for place in self.cells.without_end(|place| place.seed == seed) {
                 if self.runner.stopped() {

@@ -61,6 +61,8 @@ fn a_plugin_that_panics_is_a_failed_row_and_the_others_go_on() {
     let comparison = compare(&experiment, None, &host()).unwrap();
     let words = ["groups without a row, which have no figures: `g3`", "groups of one row, which have no R2: `g2`"];
     assert_eq!(comparison.warnings, words);
+    let online = compare(&parse("simulator = 'test-groups'", RUN), None, &host()).unwrap();
+    assert_eq!(online.warnings, words[..1], "nobody asks for an R2");
     let summary = Summary::new(&experiment, &comparison);
     let compared = comparison.groupwise.unwrap();
     let failed = |end: &CellEnd| matches!(end, CellEnd::Failed(reason) if reason.contains("never learns"));
