@@ -13,7 +13,8 @@ use serde_json::{Value as Json, json};
 use std::path::Path;
 use std::sync::OnceLock;
 
-/// Raised when the same cell would be measured to another result: then stored cells count no more.
+/// Raised when the same cell would be measured to another result: then stored cells count no more. What concerns one
+/// protocol alone has a revision there.
 pub const RESULT_VERSION: u32 = 3;
 
 /// What was found in one cell, as stored.
@@ -69,6 +70,7 @@ pub fn of_recommender(part: &Offline, data: &str, place: Place) -> Json {
     let mut identity = json!({
         "version": RESULT_VERSION,
         "protocol": offline::NAME,
+        "revision": offline::REVISION,
         "recommender": setting.plugin,
         "params": setting.params,
         "origins": setting.origins,

@@ -40,7 +40,7 @@ fn compare_prints_a_row_for_every_setting() {
     for row in ["random", "popularity by=mean", "popularity by=counts", "als factors=4 iterations=3"] {
         assert!(said.out.lines().any(|l| l.contains(row)), "{row} in\n{}", said.out);
     }
-    for column in ["rmse", "ndcg@10", "recall@10", "coverage@10", "gini@10", "fit s", "gender gap"] {
+    for column in ["rmse", "ndcg@10", "recall@10", "coverage@10", "gini@10", "fit s", "gender gap", "gender=F"] {
         assert!(said.out.contains(column), "{column} in\n{}", said.out);
     }
     assert!(said.out.contains("8 of 8 cells finished (0 found, 8 run)"), "{}", said.out);
@@ -139,7 +139,16 @@ fn results_do_not_depend_on_the_number_of_threads() {
     let rows = results("1");
     let header = "experiment,protocol,recommender,label,params,seed,fold,metric,k,group,attack,value,n";
     assert_eq!(rows.lines().next(), Some(header));
-    for part in [",rmse,,,", ",ndcg,10,gender=M,", ",auc,,,", ",auc-half-ties,,,", ",gini,10,,", ",mae,,gender=F,"] {
+    for part in [
+        ",rmse,,,",
+        ",ndcg,10,gender=M,",
+        ",auc,,,",
+        ",auc-half-ties,,,",
+        ",gini,10,,",
+        ",mae,,gender=F,",
+        ",r2,,gender=F,",
+        ",worst-rmse,,,",
+    ] {
         assert!(rows.contains(part), "{part}");
     }
 }

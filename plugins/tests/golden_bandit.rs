@@ -26,6 +26,7 @@ const BANDIT: System = System {
         ("regret", regret::check),
     ],
     elsewhere: &[],
+    with_data: &[],
 };
 
 #[test]

@@ -17,6 +17,7 @@ const BPR_APR: System = System {
     folder: "bpr-apr",
     kinds: &[("bpr-step", step::check), ("apr-sequence", sequence::check), ("evaluation", evaluation::check)],
     elsewhere: &[],
+    with_data: &[],
 };
 
 /// Of everything that these files state.

@@ -25,6 +25,7 @@ const EQUAL_EXPERIENCE: System = System {
         ("ae-step", ae_step::check),
     ],
     elsewhere: &[],
+    with_data: &[],
 };
 
 #[test]

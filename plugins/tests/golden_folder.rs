@@ -16,6 +16,7 @@ const SYSTEM: System = System {
     folder: "bandit",
     kinds: &[("numbers", numbers), ("synthetic-letters", |file| Ok(file.text.lines().count()))],
     elsewhere: &["later"],
+    with_data: &[],
 };
 
 fn numbers(file: &File) -> Result<usize, String> {

@@ -23,6 +23,7 @@ const HARM: System = System {
         ("reference-users", reference_users::check),
     ],
     elsewhere: &[],
+    with_data: &[],
 };
 
 #[test]

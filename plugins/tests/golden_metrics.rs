@@ -12,6 +12,7 @@ const METRICS: System = System {
     folder: "equal-experience",
     kinds: &[("fairness-losses", cases), ("edge-cases", cases), ("mf-adam", runs), ("ae-step", cases)],
     elsewhere: &["synthetic", "synthetic-letters"],
+    with_data: &[],
 };
 
 #[test]

@@ -14,7 +14,9 @@
 mod answers;
 mod chances;
 mod fairness;
+mod group;
 mod learners;
+mod mixer;
 mod outcome;
 mod policy;
 mod recipe;
@@ -28,6 +30,8 @@ mod toy;
 mod broken;
 
 pub use fairness::{fairness_loss, fairness_loss_with};
+pub use group::{group_regressor, group_regressor_with};
+pub use mixer::{mixer, mixer_with};
 pub use outcome::{Outcome, Stop, assert_all};
 pub use policy::{policy, policy_over, policy_with};
 pub use recipe::recipe;

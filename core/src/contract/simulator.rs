@@ -1,9 +1,10 @@
-//! Checks of simulators: how they open, and the data sets that they emit. Answers to actions are checked in `answers`.
+//! Checks of simulators: how they open, and the data sets and tables that they emit. Answers to actions are checked in
+//! `answers`.
 
 use super::answers::{self, Period};
 use super::outcome::{Check, Outcome, Stop, caught, ensure, run_all};
 use super::recipe;
-use crate::{Dataset, Descriptor, Environment, Error, Interactions, Result, Run, Simulator, Stage};
+use crate::{Dataset, Descriptor, Environment, Error, GroupData, Interactions, Result, Run, Simulator, Stage};
 use serde_json::{Value as Json, json};
 use std::cell::OnceCell;
 use std::sync::Arc;
@@ -17,8 +18,8 @@ pub fn simulator(descriptor: &Descriptor<dyn Simulator>) -> Vec<Outcome> {
 /// Checks a simulator with those parameters, an object; absent ones take their defaults.
 pub fn simulator_with(descriptor: &Descriptor<dyn Simulator>, params: &Json) -> Vec<Outcome> {
     let mut outcomes = recipe(descriptor);
-    let cells = (OnceCell::new(), OnceCell::new(), OnceCell::new());
-    let subject = Subject { descriptor, params, emitted: cells.0, stage: cells.1, played: cells.2 };
+    let cells = (OnceCell::new(), OnceCell::new(), OnceCell::new(), OnceCell::new());
+    let subject = Subject { descriptor, params, emitted: cells.0, tabled: cells.1, stage: cells.2, played: cells.3 };
     outcomes.extend(run_all(descriptor.name, &checks(), &subject));
     outcomes
 }
@@ -31,6 +32,8 @@ pub(super) struct Subject<'a> {
     params: &'a Json,
     /// The data set on two threads, or why there is none.
     emitted: OnceCell<Result<Dataset, Stop>>,
+    /// The table of groups on two threads, or why there is none.
+    tabled: OnceCell<Result<GroupData, Stop>>,
     /// What is known of the world that answers actions, or why there is none.
     stage: OnceCell<Result<Stage, Stop>>,
     /// Some periods on two threads, or why there are none.
@@ -39,9 +42,10 @@ pub(super) struct Subject<'a> {
 
 fn checks<'a>() -> Vec<Check<Subject<'a>>> {
     vec![
-        Check("opens", "opens; emits a data set that has rows, answers actions, or both", opens),
+        Check("opens", "opens; emits a data set or a table that has rows, answers actions, or several of these", opens),
         Check("whole", "ids, groups and test rows speak of the same users and items", whole),
         Check("in-scale", "every value is finite and within the scale of the data set", in_scale),
+        Check("table", "a table of groups has one label per row, finite", table),
         Check("stage", "there are users and items; groupings speak of these users", answers::stage),
         Check("plays", "goes through its periods: requests, answers, feedback", answers::plays),
         Check("requests", "those who ask are there, each once; nobody leaves", answers::requests),
@@ -81,6 +85,10 @@ impl Subject<'_> {
         able(self.open_on(run).and_then(|world| world.dataset()), "emit a data set")
     }
 
+    fn tabulate(&self, run: &Run) -> Result<GroupData, Stop> {
+        able(self.open_on(run).and_then(|world| world.table()), "emit a table of groups")
+    }
+
     fn play(&self, run: &Run) -> Result<Vec<Period>> {
         answers::play(self.open_on(run)?.as_mut(), 0)
     }
@@ -92,6 +100,15 @@ impl Subject<'_> {
 
     fn dataset(&self) -> Result<&Dataset, Stop> {
         there(self.emitted(), "there is no data set: see `opens`")
+    }
+
+    fn tabled(&self) -> &Result<GroupData, Stop> {
+        let tabulate = || self.tabulate(&Run::new(SEED).with_threads(2)?);
+        self.tabled.get_or_init(|| caught(tabulate).unwrap_or_else(|panic| Err(Stop::Failed(panic))))
+    }
+
+    fn table(&self) -> Result<&GroupData, Stop> {
+        there(self.tabled(), "there is no table: see `opens`")
     }
 
     fn staged(&self) -> &Result<Stage, Stop> {
@@ -115,19 +132,27 @@ impl Subject<'_> {
     }
 
     /// What there is to be compared.
-    fn both(&self) -> Result<(Option<&Dataset>, Option<&[Period]>), Stop> {
-        match (self.dataset(), self.periods()) {
-            (Err(Stop::Skipped(why)), Err(Stop::Skipped(_))) => Err(Stop::Skipped(why)),
-            (data, periods) => Ok((data.ok(), periods.ok())),
+    fn all(&self) -> Result<Made<'_>, Stop> {
+        match (self.dataset(), self.table(), self.periods()) {
+            (Err(Stop::Skipped(why)), Err(Stop::Skipped(_)), Err(Stop::Skipped(_))) => Err(Stop::Skipped(why)),
+            (data, table, periods) => Ok(Made { data: data.ok(), table: table.ok(), periods: periods.ok() }),
         }
     }
 
     /// Fails where a bit differs on another run.
     fn same_on(&self, run: &Run, between: &str) -> Result<(), Stop> {
-        let (data, periods) = self.both()?;
+        let Made { data, table, periods } = self.all()?;
         data.map_or(Ok(()), |data| same(data, &self.emit(run)?, between))?;
+        table.map_or(Ok(()), |table| same_table(table, &self.tabulate(run)?, between))?;
         periods.map_or(Ok(()), |periods| answers::same(periods, &self.play(run)?, between))
     }
+}
+
+/// What a world has made.
+struct Made<'a> {
+    data: Option<&'a Dataset>,
+    table: Option<&'a GroupData>,
+    periods: Option<&'a [Period]>,
 }
 
 /// A world need not do all things.
@@ -147,11 +172,18 @@ fn there<'a, T>(outcome: &'a Result<T, Stop>, why: &str) -> Result<&'a T, Stop> 
 }
 
 fn opens(s: &Subject<'_>) -> Result<(), Stop> {
-    match (s.emitted(), s.staged()) {
-        (Err(Stop::Failed(why)), _) | (_, Err(Stop::Failed(why))) => Err(Stop::Failed(why.clone())),
-        (Err(_), Err(_)) => Err(Stop::Failed("neither emits a data set nor answers actions".into())),
-        (Ok(data), _) => ensure(!data.ratings.is_empty(), || "the data set has no row".into()),
-        (_, Ok(_)) => Ok(()),
+    match (s.emitted(), s.tabled(), s.staged()) {
+        (Err(Stop::Failed(why)), _, _) | (_, Err(Stop::Failed(why)), _) | (_, _, Err(Stop::Failed(why))) => {
+            Err(Stop::Failed(why.clone()))
+        }
+        (Err(_), Err(_), Err(_)) => {
+            Err(Stop::Failed("neither emits a data set nor a table of groups, nor answers actions".into()))
+        }
+        (data, table, _) => {
+            let rows = data.as_ref().map_or(true, |data| !data.ratings.is_empty());
+            ensure(rows, || "the data set has no row".into())?;
+            ensure(table.as_ref().map_or(true, |data| data.table.rows() > 0), || "the table has no row".into())
+        }
     }
 }
 
@@ -170,6 +202,11 @@ fn in_scale(s: &Subject<'_>) -> Result<(), Stop> {
         let (low, high) = (scale.low, scale.high);
         Err(Stop::Failed(format!("user {user}, item {item}: {value}, expected {low} to {high}")))
     })
+}
+
+fn table(s: &Subject<'_>) -> Result<(), Stop> {
+    let data = s.table()?;
+    Ok(data.table.check_labels(&data.labels)?)
 }
 
 fn threads(s: &Subject<'_>) -> Result<(), Stop> {
@@ -192,6 +229,9 @@ fn cancel(s: &Subject<'_>) -> Result<(), Stop> {
     if !matches!(s.emitted(), Err(Stop::Skipped(_))) {
         stopped("emitting", world.dataset().err())?;
     }
+    if !matches!(s.tabled(), Err(Stop::Skipped(_))) {
+        stopped("emitting a table", world.table().err())?;
+    }
     if !matches!(s.staged(), Err(Stop::Skipped(_))) {
         stopped("beginning a period", world.requests(0).err())?;
     }
@@ -199,10 +239,14 @@ fn cancel(s: &Subject<'_>) -> Result<(), Stop> {
 }
 
 fn seed(s: &Subject<'_>) -> Result<(), Stop> {
-    let (data, periods) = s.both()?;
+    let Made { data, table, periods } = s.all()?;
     let other = Run::new(SEED + 1).with_threads(2)?;
     if let Some(data) = data {
         ensure(data.ratings != s.emit(&other)?.ratings, || "another seed gives the same rows".into())?;
+    }
+    if let Some(table) = table {
+        let differs = same_table(table, &s.tabulate(&other)?, "seeds").is_err();
+        ensure(differs, || "another seed gives the same table".into())?;
     }
     if let Some(periods) = periods {
         let differs = answers::same(periods, &s.play(&other)?, "seeds").is_err();
@@ -215,4 +259,14 @@ fn same(a: &Dataset, b: &Dataset, between: &str) -> Result<(), Stop> {
     let bits = |x: &Interactions| x.iter().map(|(u, i, v)| (u, i, v.to_bits())).collect::<Vec<_>>();
     ensure(bits(&a.ratings) == bits(&b.ratings), || format!("the rows differ between {between}"))?;
     ensure(a == b, || format!("ids, groups, test rows or scale differ between {between}"))
+}
+
+fn same_table(a: &GroupData, b: &GroupData, between: &str) -> Result<(), Stop> {
+    let bits = |values: &[f64]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+    let differ = |what: &str| format!("{what} of the table differ between {between}");
+    let features = |data: &GroupData| bits(data.table.matrix().as_slice());
+    ensure(features(a) == features(b), || differ("features"))?;
+    ensure(bits(&a.labels) == bits(&b.labels), || differ("labels"))?;
+    let named = |data: &GroupData| (data.name.clone(), data.label.clone());
+    ensure(a.table == b.table && named(a) == named(b), || differ("memberships or names"))
 }

@@ -1,12 +1,12 @@
 //! Group regressors: predictions of a number from features, for members of groups that may overlap.
 //!
 //! A regressor learns from a whole [`GroupTable`] at once, or row by row: [`OnlineRegressor::predict`], then
-//! [`OnlineRegressor::observe`]. One that learns online learns from a table by going over its rows once. A row is in any
-//! number of groups; a grouping (an attribute) is a family of groups that do not overlap.
+//! [`OnlineRegressor::observe`]. One that learns online learns from a table by going over its rows once. A row is in
+//! any number of groups; a grouping (an attribute) is a family of groups that do not overlap.
 //!
 //! A [`Mixer`] weighs the predictions of several experts, some of whom are asleep in a round. The reduction of Acharya,
-//! Arunachaleswaran, Kannan, Roth & Ziani, "Oracle efficient algorithms for groupwise regret", ICLR 2024, joins both: one
-//! regressor for each group, which learns from the rows of its group alone, and a mixer of those that are awake.
+//! Arunachaleswaran, Kannan, Roth & Ziani, "Oracle efficient algorithms for groupwise regret", ICLR 2024, joins both:
+//! one regressor for each group, which learns from the rows of its group alone, and a mixer of those that are awake.
 
 mod mixer;
 mod table;
@@ -18,22 +18,23 @@ use crate::{Error, Recipe, Result, Run};
 
 /// A way of predicting numbers for members of groups.
 ///
-/// Implement [`Self::fit`], or [`Self::begin`] and [`Self::online`]. Equal seeds give equal bits at any number of threads.
+/// Implement [`Self::fit`], or [`Self::begin`] and [`Self::online`]. Equal seeds give equal bits at any number of
+/// threads, whatever has been learned before or beside.
 pub trait GroupRegressor: Recipe {
-    /// Whether it learns row by row: [`Self::begin`] works.
+    /// Whether it learns row by row: [`Self::begin`] works if and only if it says so.
     fn online(&self) -> bool {
         false
     }
 
-    /// Learns from all rows of `table`, whose labels are `labels`. Without another way, online: in the order of the rows,
-    /// once.
+    /// Learns from all rows of `table`, whose labels are `labels`. Without another way, online: in the order of the
+    /// rows, once.
     ///
     /// A group without members, with a single one or with features that do not vary is no error: see
-    /// [`GroupPredictor::predict_by`].
+    /// [`GroupPredictor::predict_by`]. Nor are features that depend on each other, or a single row.
     ///
     /// # Errors
-    /// [`Error::Shape`] for another number of labels than rows; [`Error::Unusable`] where there is no row;
-    /// [`Error::Cancelled`].
+    /// [`Error::Shape`] for another number of labels than rows; [`Error::Unusable`] where there is no row, or for a
+    /// label that is not finite: see [`GroupTable::check_labels`]; [`Error::Cancelled`].
     fn fit(&self, table: &GroupTable, labels: &[f64], run: &Run) -> Result<Box<dyn GroupPredictor>> {
         table.check_labels(labels)?;
         let mut learner = self.begin(table.features(), table.groups().len(), run)?;
@@ -59,7 +60,8 @@ pub trait GroupRegressor: Recipe {
 /// What a group regressor has learned.
 pub trait GroupPredictor: Send + Sync {
     /// Predicts the rows of `table` into `out`; NaN for a row for which there is no prediction, such as one in no group
-    /// where every model is that of a group. A row is predicted by what it holds alone, not by the rows beside it.
+    /// where every model is that of a group. A row in a group that had members is predicted, whatever other groups it
+    /// is in. A row is predicted by what it holds alone, not by the rows beside it: the bits are the same in any table.
     ///
     /// # Errors
     /// [`Error::Shape`] for another number of features or of groups than learned from, or another length of `out`.
@@ -73,11 +75,12 @@ pub trait GroupPredictor: Send + Sync {
     /// As [`Self::predict`]; [`Error::Shape`] for a group out of range.
     fn predict_by(&self, group: usize, table: &GroupTable, out: &mut [f64]) -> Result<bool>;
 
-    /// Where rows in these groups are predicted by a linear function: its weights, one per feature, and then its intercept
-    /// into `out`. False where there is no prediction for such rows; then `out` stays.
+    /// Where rows in these groups are predicted by a linear function: its weights, one per feature, and then its
+    /// intercept into `out`. False where there is no prediction for such rows; then `out` stays.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] for a regressor that is not linear; [`Error::Shape`] for other sizes.
+    /// [`Error::Unsupported`] for a regressor that is not linear, whatever the groups; [`Error::Shape`] for other
+    /// sizes.
     fn linear(&self, active: &[bool], out: &mut [f64]) -> Result<bool> {
         let _ = (active, out);
         Err(Error::Unsupported { plugin: "this group regressor".into(), operation: "stating a linear function" })
@@ -86,27 +89,30 @@ pub trait GroupPredictor: Send + Sync {
 
 /// A group regressor that learns row by row. It never sees the label of a row before it has predicted it.
 pub trait OnlineRegressor: Send {
-    /// Predicts a row by what was observed so far; `None` where there is no prediction, such as for a row in no group where
-    /// every expert is that of a group. Nothing is learned by predicting.
+    /// Predicts a row by what was observed so far; `None` where there is no prediction, such as for a row in no group
+    /// where every expert is that of a group. A row in a group of which a row was observed is predicted. Nothing is
+    /// learned by predicting: it may be done any number of times, for any rows.
     ///
     /// # Errors
-    /// [`Error::Shape`] for another number of features or groups than announced; [`Error::Diverged`] for a prediction that
-    /// is not finite.
+    /// [`Error::Shape`] for another number of features or groups than announced; [`Error::Diverged`] for a prediction
+    /// that is not finite.
     fn predict(&mut self, features: &[f64], active: &[bool]) -> Result<Option<f64>>;
 
-    /// Learns from the label of a row, which is the one predicted last.
+    /// Learns from the label of a row, which is the one predicted last. Nothing is learned from a row in no group for
+    /// which there was no prediction.
     ///
     /// # Errors
     /// As [`Self::predict`]; [`Error::Diverged`] for a label that is not finite. Then nothing was learned.
     fn observe(&mut self, features: &[f64], active: &[bool], label: f64) -> Result<()>;
 
-    /// Who took part in the last prediction: it is the sum of their predictions by weight. Empty for a learner that is not
-    /// made of experts, and where there was no prediction.
+    /// Who took part in the last prediction: it is the sum of their predictions by weight. Empty for a learner that is
+    /// not made of experts, and where there was no prediction.
     fn experts(&self) -> &[Expert] {
         &[]
     }
 
-    /// What has been learned so far, to predict with.
+    /// What has been learned so far, to predict with. Rows are predicted as [`Self::predict`] would now, NaN standing
+    /// for `None`; what is learned later does not change it.
     fn freeze(&self) -> Box<dyn GroupPredictor>;
 }
 

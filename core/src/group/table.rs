@@ -14,12 +14,12 @@ pub struct GroupTable {
 }
 
 impl GroupTable {
-    /// A table of `features`, d x rows, and of `membership`, groups x rows: one row of the table per column. With the names
-    /// of the features and of the groups.
+    /// A table of `features`, d x rows, and of `membership`, groups x rows: one row of the table per column. With the
+    /// names of the features and of the groups.
     ///
     /// # Errors
-    /// [`Error::Shape`] where sizes do not agree; [`Error::Unusable`] for a name that occurs twice, or for a feature that
-    /// is not finite: its row, from 1, and its name are told.
+    /// [`Error::Shape`] where sizes do not agree; [`Error::Unusable`] for a name that occurs twice, or for a feature
+    /// that is not finite: its row, from 1, and its name are told.
     pub fn new(
         features: DMatrix<f64>,
         membership: DMatrix<bool>,

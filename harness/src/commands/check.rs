@@ -61,8 +61,8 @@ fn check(kind: &str, name: &str) -> Result<Vec<Outcome>, Failure> {
         .or_else(|| of::<dyn Simulator>(kind, name, contract::simulator))
         .or_else(|| of::<dyn FairnessLoss>(kind, name, contract::fairness_loss))
         .or_else(|| of::<dyn Policy>(kind, name, contract::policy))
-        .or_else(|| of::<dyn GroupRegressor>(kind, name, contract::recipe))
-        .or_else(|| of::<dyn Mixer>(kind, name, contract::recipe))
+        .or_else(|| of::<dyn GroupRegressor>(kind, name, contract::group_regressor))
+        .or_else(|| of::<dyn Mixer>(kind, name, contract::mixer))
         .expect("every kind is listed")
 }
 

@@ -101,6 +101,9 @@ pub struct Attacked {
 /// The root mean squared error on validation rows.
 pub const VALIDATION_RMSE: &str = "validation-rmse";
 
+/// The largest root mean squared error of a group of users.
+pub const WORST_RMSE: &str = "worst-rmse";
+
 /// `ndcg@10`, or `rmse` where there is no list length.
 pub fn metric_name(metric: &str, k: Option<usize>) -> String {
     k.map_or_else(|| metric.to_string(), |k| format!("{metric}@{k}"))

@@ -3,6 +3,8 @@
 //! | metric | over | better |
 //! | --- | --- | --- |
 //! | `rmse`, `mae` | test rows; only models whose scores are ratings | lower |
+//! | `r2` | the same rows and models; where not all ratings are the same | higher |
+//! | `worst-rmse` | the largest `rmse` of a protected group of users | lower |
 //! | `ndcg`, `hr`, `recall`, `precision`, `mrr`, `map` at k | users with a relevant test item and another one to rank it against | higher |
 //! | `auc`, `auc-half-ties` | the same users; ties count against the relevant item, or half | higher |
 //! | `coverage` at k | the catalogue: share of items in some list | higher is wider |
@@ -15,10 +17,13 @@
 //! * Predicted ratings are taken as they are, not clamped to the scale: clamping would hide a model that runs away, and
 //!   a plugin that wants it can do it.
 //! * Every item is a candidate but those in the user's training and validation rows, also items that occur in test rows
-//!   only. A test row that repeats such a pair is no candidate, thus never relevant; it counts in `rmse` and `mae`.
+//!   only. A test row that repeats such a pair is no candidate, thus never relevant; it counts in `rmse`, `mae` and
+//!   `r2`.
 //! * Users without a relevant test item, or with no other item to rank it against, have no ranking metrics and no list:
 //!   `n` says how many are left.
-//! * Metrics of accuracy and ranking are repeated for each group of users.
+//! * Metrics of accuracy and ranking are repeated for each group of users. `worst-rmse` looks at the groups of the
+//!   protected grouping, however few test rows they have, or at those of all groupings where none is protected; its `n`
+//!   counts the rows of the worst group.
 //! * Fairness is between the protected groups of users and of items: [`evenhand_core::metrics`] has the formulas. As
 //!   ratings, an item is recommended where its prediction is strictly above the threshold of a like; no held-out row
 //!   takes part in that. As lists, where it stands in the list of a user who has one. `ugf` of lists is 0, for they
@@ -36,6 +41,9 @@ use std::time::Instant;
 
 /// What the protocol is called in results.
 pub const NAME: &str = "offline";
+
+/// Raised when the same cell would be measured to other figures, or to more, by this protocol alone.
+pub const REVISION: u32 = 1;
 
 /// Fits `recipe` on the training rows of `fold` and measures it on the test rows; then again under `attacks`, if there are
 /// any and the model has factors: see [`attack`]. `run` is that of the cell: fitting draws from its child `fit`, attacks

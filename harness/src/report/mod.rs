@@ -10,6 +10,7 @@ mod harm;
 mod interactive;
 mod long;
 mod periods;
+mod rating;
 mod summary;
 mod table;
 

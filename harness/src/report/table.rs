@@ -2,6 +2,7 @@
 
 use super::columns::{Column, Rows, all, by_group, column, metric_table, number, present};
 use super::fairness::{choice_table, choice_words, fairness_table, fairness_words};
+use super::rating::{rating_table, rating_words};
 use super::summary::{FailedCell, OfflineSummary, SettingSummary, Summary};
 use super::{attack, groupwise, harm, interactive};
 use crate::progress::printable;
@@ -105,6 +106,11 @@ fn of_recommenders(part: &OfflineSummary, summary: &Summary, width: Option<u16>,
             metric_name("ndcg", Some(k)),
             left_out(&dropped)
         );
+    }
+    if let Some(table) = rating_table(part) {
+        let (table, dropped) = fitted(table, width);
+        let words = rating_words(part);
+        let _ = write!(out, "\nrating error by group of users: rmse\n{table}\n{words}\n{}", left_out(&dropped));
     }
     if let Some(table) = fairness_table(part) {
         let (table, dropped) = fitted(table, width);

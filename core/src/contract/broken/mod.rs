@@ -1,9 +1,12 @@
 //! The kit against plugins that each break one rule: the check of that rule must fail, and sound plugins must pass.
 
+mod groups;
 mod learners;
 mod losses;
+mod mixers;
 mod plans;
 mod policies;
+mod pooled;
 mod recipes;
 mod recommenders;
 mod simulators;

@@ -3,6 +3,7 @@
 use super::failed;
 use crate::contract::{Stop, simulator};
 use crate::*;
+use nalgebra::DMatrix;
 use rand::RngExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -27,6 +28,32 @@ fn world(run: &Run, change: impl FnOnce(&mut Dataset)) -> Result<Box<dyn Environ
     let mut data = Dataset::new("uniform", Interactions::new(5, 4, &rows)?, Scale::FIVE_STARS);
     change(&mut data);
     Ok(Box::new(Emits(Some(data))))
+}
+
+/// A world whose table of groups is given.
+struct Tabulates {
+    run: Run,
+    data: GroupData,
+}
+
+impl Environment for Tabulates {
+    fn table(&self) -> Result<GroupData> {
+        self.run.check()?;
+        Ok(self.data.clone())
+    }
+}
+
+/// Uniform features of two groups, and labels that are their sums; `change` spoils them.
+fn tabled(run: &Run, change: impl FnOnce(&mut GroupData)) -> Result<Box<dyn Environment>> {
+    let mut rng = run.streams.rng(0);
+    let features = DMatrix::from_fn(2, 10, |_, _| rng.random::<f64>());
+    let membership = DMatrix::from_fn(2, 10, |group, row| row % 2 == group);
+    let labels = features.column_iter().map(|row| row.sum()).collect();
+    let names = |names: [&str; 2]| names.map(String::from).to_vec();
+    let table = GroupTable::new(features, membership, names(["x", "y"]), names(["even", "odd"]))?;
+    let mut data = GroupData::new("uniform", table, "sum", labels)?;
+    change(&mut data);
+    Ok(Box::new(Tabulates { run: run.clone(), data }))
 }
 
 /// What a world that answers actions gets wrong.
@@ -195,6 +222,25 @@ worlds! {
     Rigid = "rigid", |run| world(&run.clone().with_seed(0), |_| {});
     /// Another world for another number of threads.
     Threaded = "threaded", |run| world(&run.child(&run.threads().to_string()), |_| {});
+    /// Emits a table, with nothing wrong.
+    Tables = "tables", |run| tabled(run, |_| {});
+    /// Its table has no row.
+    Bare = "bare", |run| tabled(run, |data| *data = data.select(&[]));
+    /// A label of its table is not a number.
+    Unlabelled = "unlabelled", |run| tabled(run, |data| data.labels[9] = f64::NAN);
+    /// Its table has a label more than rows.
+    Overlabelled = "overlabelled", |run| tabled(run, |data| data.labels.push(0.0));
+    /// Emits a table, and does not hear that it is cancelled.
+    DeafTables = "deaf-tables", |run| tabled(&run.clone().with_cancel(Arc::default()), |_| {});
+    /// Another table at every opening.
+    RestlessTables = "restless-tables",
+        |run| tabled(&run.clone().with_seed(OPENED.fetch_add(1, Ordering::Relaxed)), |_| {});
+    /// The same table for every seed.
+    RigidTables = "rigid-tables", |run| tabled(&run.clone().with_seed(0), |_| {});
+    /// Another table on another number of threads.
+    ThreadedTables = "threaded-tables", |run| tabled(&run.child(&run.threads().to_string()), |_| {});
+    /// The name of its table tells the number of threads.
+    Telling = "telling", |run| tabled(run, |data| data.name = run.threads().to_string());
     /// Answers actions, with nothing wrong.
     Answers = "answers", |run| acting(run, Flaw::None);
     /// Its grouping is of other users.
@@ -256,6 +302,20 @@ fn each_flaw_fails_its_check() {
 }
 
 #[test]
+fn each_flaw_of_a_table_fails_its_check() {
+    let checked = |d: Descriptor<dyn Simulator>| failed(&simulator(&d));
+    assert_eq!(checked(Descriptor::<dyn Simulator>::of::<Tables>()), [""; 0]);
+    assert_eq!(checked(Descriptor::<dyn Simulator>::of::<Bare>()), ["opens", "table", "seed"]);
+    assert_eq!(checked(Descriptor::<dyn Simulator>::of::<Unlabelled>()), ["table"]);
+    assert_eq!(checked(Descriptor::<dyn Simulator>::of::<Overlabelled>()), ["table"]);
+    assert_eq!(checked(Descriptor::<dyn Simulator>::of::<DeafTables>()), ["cancel"]);
+    assert_eq!(checked(Descriptor::<dyn Simulator>::of::<RestlessTables>()), ["threads", "seed"]);
+    assert_eq!(checked(Descriptor::<dyn Simulator>::of::<RigidTables>()), ["seed"]);
+    assert_eq!(checked(Descriptor::<dyn Simulator>::of::<ThreadedTables>()), ["threads"]);
+    assert_eq!(checked(Descriptor::<dyn Simulator>::of::<Telling>()), ["threads"]);
+}
+
+#[test]
 fn each_flaw_of_an_answer_fails_its_check() {
     let checked = |d: Descriptor<dyn Simulator>| failed(&simulator(&d));
     assert_eq!(checked(Descriptor::<dyn Simulator>::of::<Answers>()), [""; 0]);
@@ -290,7 +350,8 @@ fn a_world_need_not_do_all_things() {
         let skipped = outcomes.iter().filter(|o| matches!(o.result, Err(Stop::Skipped(_)))).count();
         (failed(&outcomes), skipped)
     };
-    assert_eq!(skipped(Descriptor::<dyn Simulator>::of::<Sound>()), (vec![], 11));
-    assert_eq!(skipped(Descriptor::<dyn Simulator>::of::<Answers>()), (vec![], 2));
-    assert_eq!(skipped(Descriptor::<dyn Simulator>::of::<Silent>()), (vec!["opens"], 15));
+    assert_eq!(skipped(Descriptor::<dyn Simulator>::of::<Sound>()), (vec![], 12));
+    assert_eq!(skipped(Descriptor::<dyn Simulator>::of::<Tables>()), (vec![], 13));
+    assert_eq!(skipped(Descriptor::<dyn Simulator>::of::<Answers>()), (vec![], 3));
+    assert_eq!(skipped(Descriptor::<dyn Simulator>::of::<Silent>()), (vec!["opens"], 16));
 }

@@ -101,8 +101,8 @@ fn unknown(cells: &Cells, called: &str, value: &str, column: &Column) -> Error {
     Error::data(&cells.path, format!("groups: {called} is never `{value}`, expected {range}"))
 }
 
-/// The names of the groups of each rule that takes 0/1 columns: what the only star of its pattern stands for, where that
-/// names every group of the rule and no other group, otherwise the names of the columns.
+/// The names of the groups of each rule that takes 0/1 columns: what the only star of its pattern stands for, where
+/// that names every group of the rule and no other group, otherwise the names of the columns.
 fn short_names(cells: &Cells, plan: &Plan, columns: &Columns, options: &TableOptions) -> Vec<Vec<String>> {
     let full = |at: &[usize]| -> Vec<String> { at.iter().map(|&at| cells.names[at].clone()).collect() };
     let names = options.groups.iter().zip(&plan.groups).map(|(rule, at)| match rule {

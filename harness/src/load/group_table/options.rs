@@ -29,23 +29,23 @@ pub struct TableOptions {
     pub label: String,
     /// The columns that are features as they stand, numbers: names or patterns.
     ///
-    /// None means every column that is neither the label nor in `categories` nor used by `groups`. Columns of groups are
-    /// features only where they are listed here.
+    /// None means every column that is neither the label nor in `categories` nor used by `groups`. Columns of groups
+    /// are features only where they are listed here.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub features: Vec<String>,
-    /// Columns of categories, names or patterns: each value of them, sorted, is a feature `column=value` that is 0 or 1.
-    /// All values are kept, none is a reference.
+    /// Columns of categories, names or patterns, of at most 1000 values each: every value, sorted, becomes a 0/1 feature
+    /// `column=value`. All values are kept, none is a reference.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub categories: Vec<String>,
     /// The groups, in this order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<GroupRule>,
-    /// The numeric features, names or patterns, that become `(x - smallest) / (largest - smallest)` over the whole table, so
-    /// that they lie in 0..=1; a constant one becomes 0.
+    /// The numeric features, names or patterns, that become `(x - smallest) / (largest - smallest)` over the whole
+    /// table, so that they lie in 0..=1; a constant one becomes 0.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub scale: Vec<String>,
-    /// Whether the label is scaled so too. That takes the smallest and the largest label of all rows, also of those that
-    /// a regressor sees last.
+    /// Whether the label is scaled so too. That takes the smallest and the largest label of all rows, also of those
+    /// that a regressor sees last.
     pub scale_label: bool,
     /// What stands between two fields; by default recognised in the first lines.
     #[serde(skip_serializing_if = "Option::is_none")]

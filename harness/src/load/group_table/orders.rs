@@ -6,12 +6,12 @@ use super::cells::Cells;
 use evenhand_core::{Error, Result};
 use std::path::Path;
 
-/// The order of rows of each of `seeds`, from a file with a column for each seed: `473`, or any name that ends in `_473`. Its
-/// lines are the rows to take, from 0, the first one first.
+/// The order of rows of each of `seeds`, from a file with a column for each seed: `473`, or any name that ends in
+/// `_473`. Its lines are the rows to take, from 0, the first one first.
 ///
 /// # Errors
-/// [`Error::Io`]; [`Error::Data`] for a seed without a column (with those that there are) or with two, and, with the line,
-/// for a column that does not name each of `rows` rows once.
+/// [`Error::Io`]; [`Error::Data`] for a seed without a column (with those that there are) or with two, and, with the
+/// line, for a column that does not name each of `rows` rows once.
 pub fn load_orders(path: &Path, rows: usize, seeds: &[u64]) -> Result<Vec<Vec<usize>>> {
     let cells = Cells::open(path, None)?;
     let columns: Vec<usize> = seeds.iter().map(|&seed| column(&cells, seed)).collect::<Result<_>>()?;

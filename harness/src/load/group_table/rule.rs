@@ -28,7 +28,8 @@ pub enum GroupRule {
     Values {
         /// The column.
         column: String,
-        /// The values that make groups, in this order; none means all of them, sorted.
+        /// The values that make groups, in this order; one that no row has is an error, for it may be a slip. None means
+        /// all of them, sorted, of a column of at most 1000.
         values: Vec<String>,
         /// Whether the memberships are features too.
         feature: bool,
