@@ -1,10 +1,13 @@
-//! Cells: one recommender setting on one division of the data, one agent in its world, or one policy against harm, with one
-//! seed. The unit that is run, stored and resumed.
+//! Cells: one recommender setting on one division of the data, one agent in its world, one policy against harm, or one
+//! group regressor on its table, with one seed. The unit that is run, stored and resumed.
 
 use crate::compare::Place;
-use crate::experiment::{Eval, HarmOptions, Interactive, Mitigation, Offline, Options};
-use crate::protocol::{Attacked, Curve, Figure, Seconds, harm, interactive, offline};
-use evenhand_core::{Dataset, Groups, Interactions};
+use crate::experiment::{
+    Eval, GroupLearning, Groupwise, GroupwiseOptions, HarmOptions, Indicators, Interactive, Mitigation, Offline,
+    Options, Orders,
+};
+use crate::protocol::{Attacked, Curve, Figure, Seconds, groupwise, harm, interactive, offline};
+use evenhand_core::{Dataset, GroupData, Groups, Interactions};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 use std::path::Path;
@@ -68,7 +71,7 @@ pub fn of_recommender(part: &Offline, data: &str, place: Place) -> Json {
         "version": RESULT_VERSION,
         "protocol": offline::NAME,
         "revision": offline::REVISION,
-        "recommender": setting.recommender,
+        "recommender": setting.plugin,
         "params": setting.params,
         "origins": setting.origins,
         "data": data,
@@ -115,6 +118,33 @@ pub fn of_harm(part: &Mitigation, data: &str, labels: &str, place: Place) -> Jso
             "users": users, "steps": steps, "draws": draws,
         },
         "case": part.cases[place.setting].identity(),
+        "seed": place.seed,
+    })
+}
+
+/// All that decides the result of a group regressor on a table of that digest, where rows come in an order from a file in
+/// one of that hash. What is asked for of regressors that learn the other way does not.
+pub fn of_group_regressor(part: &Groupwise, data: &str, order: Option<&str>, place: Place) -> Json {
+    let run = &part.runs[place.setting];
+    let GroupwiseOptions { test, indicators: Indicators { batch, online }, comparator } = part.options;
+    let options = match run.learning {
+        GroupLearning::Batch => json!({ "test": test, "indicators": batch }),
+        GroupLearning::Online => {
+            let order = match (order, &part.orders) {
+                (Some(hash), _) => hash,
+                (None, Orders::AsIs) => "as-is",
+                (None, _) => "shuffled",
+            };
+            json!({ "indicators": online, "comparator": comparator, "order": order })
+        }
+    };
+    json!({
+        "version": RESULT_VERSION,
+        "protocol": groupwise::NAME,
+        "revision": groupwise::REVISION,
+        "data": data,
+        "options": options,
+        "run": run.identity(),
         "seed": place.seed,
     })
 }
@@ -177,6 +207,31 @@ pub fn digest(data: &Dataset) -> String {
     hash.finalize().to_hex().to_string()
 }
 
+/// The BLAKE3 hash of everything in a table of features and memberships that can influence a result: features, memberships,
+/// labels, and the names of the groups, which figures are called after. Not its name, nor the names of features and label.
+pub fn digest_of_table(data: &GroupData) -> String {
+    let table = &data.table;
+    let mut hash = blake3::Hasher::new();
+    for count in [table.rows(), table.features(), table.groups().len()] {
+        hash.update(&(count as u64).to_le_bytes());
+    }
+    for name in table.groups() {
+        hash.update(&(name.len() as u64).to_le_bytes());
+        hash.update(name.as_bytes());
+    }
+    for (row, label) in data.labels.iter().enumerate() {
+        let (features, active) = table.row(row);
+        features.iter().for_each(|value| {
+            hash.update(&value.to_le_bytes());
+        });
+        active.iter().for_each(|&there| {
+            hash.update(&[u8::from(there)]);
+        });
+        hash.update(&label.to_le_bytes());
+    }
+    hash.finalize().to_hex().to_string()
+}
+
 fn rows(hash: &mut blake3::Hasher, part: &Interactions) {
     let by_user = part.by_user();
     let mut all = |bytes: Vec<u8>| {
@@ -207,7 +262,8 @@ fn groups(hash: &mut blake3::Hasher, groups: &Groups) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use evenhand_core::{Rows, Scale};
+    use evenhand_core::{GroupTable, Rows, Scale};
+    use nalgebra::DMatrix;
 
     #[test]
     fn keys_do_not_depend_on_the_order_of_fields() {
@@ -246,5 +302,26 @@ mod tests {
         digests.sort();
         digests.dedup();
         assert_eq!(digests.len(), 8);
+    }
+
+    #[test]
+    fn the_digest_of_a_table_sees_everything_that_counts() {
+        let data = |feature: f64, there: bool, label: f64, [name, group, feature_name]: [&str; 3]| {
+            let (features, membership) = (DMatrix::from_element(1, 1, feature), DMatrix::from_element(1, 1, there));
+            let table = GroupTable::new(features, membership, vec![feature_name.into()], vec![group.into()]).unwrap();
+            GroupData::new(name, table, "y", vec![label]).unwrap()
+        };
+        let base = digest_of_table(&data(1.0, true, 2.0, ["d", "g", "x"]));
+        assert_eq!(digest_of_table(&data(1.0, true, 2.0, ["e", "g", "z"])), base);
+        let others = [
+            data(1.5, true, 2.0, ["d", "g", "x"]),
+            data(1.0, false, 2.0, ["d", "g", "x"]),
+            data(1.0, true, 2.5, ["d", "g", "x"]),
+            data(1.0, true, 2.0, ["d", "h", "x"]),
+        ];
+        let mut digests: Vec<String> = others.iter().map(digest_of_table).chain([base]).collect();
+        digests.sort();
+        digests.dedup();
+        assert_eq!(digests.len(), 5);
     }
 }

@@ -40,7 +40,7 @@ pub(crate) enum Command {
     Data(Data),
 }
 
-/// Run an experiment and show how its recommenders, agents and policies against harm compare.
+/// Run an experiment and show how its recommenders, agents, policies against harm and group regressors compare.
 ///
 /// Without EXPERIMENT, recommenders that come along are compared on simulated data, and policies by what their users come
 /// to there, and agents in a simulated world; with --data, recommenders on yours. Every recommender is fitted on the same
@@ -86,8 +86,9 @@ Examples:
 
 To begin an experiment of your own, copy DIR/experiment.effective.toml of a run with --out DIR.
 
-A path of --set leads from table to table with dots. A [[run]], an [[interactive.agent]] and a [[harm.run]] is found by
-its recommender, its label, its place from 0, or * for all of them. The value is TOML; plain text needs no quotes.";
+A path of --set leads from table to table with dots. A [[run]], an [[interactive.agent]], a [[harm.run]] and a
+[[groupwise.run]] is found by its recommender or regressor, its label, its place from 0, or * for all of them. The value is
+TOML; plain text needs no quotes.";
 
 /// How much of the machine is used.
 #[derive(Clone, Copy, Debug, Args)]

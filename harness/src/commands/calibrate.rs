@@ -93,7 +93,7 @@ impl Found<'_> {
     }
 
     fn json(&self, rule: &Calibration, seed: u64, warnings: &[&String]) -> Json {
-        let Setting { recommender, label, params, .. } = self.setting;
+        let Setting { plugin: recommender, label, params, .. } = self.setting;
         let head = json!({
             "recommender": recommender,
             "label": label,

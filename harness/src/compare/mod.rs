@@ -1,10 +1,10 @@
 //! The comparison: every setting on every division of the data, every agent in its world, every policy against harm,
-//! with every seed, one cell after the other.
+//! every group regressor, with every seed, one cell after the other.
 //!
 //! Cells run one at a time, each on all threads: their times can be compared, and memory holds one model.
 //!
 //! Random numbers of a cell come from a node of `Streams::new(seed)` that is the same for every recommender (`fit`),
-//! agent (`agent`) or policy against harm (`policy`), on purpose. Streams are addressed by label and index, so no
+//! agent (`agent`), policy against harm (`policy`) or group regressor (`fit`), on purpose. Streams are addressed by label and index, so no
 //! plugin can use up or shift what another one draws, and a result depends neither on the other runs of the experiment
 //! nor on their order. Settings of one plugin get common random numbers (the same start, say), which takes noise out of
 //! their difference. Splits, worlds and attacks draw from other nodes, so what is held out tells nothing about what a
@@ -12,10 +12,12 @@
 
 mod cells;
 mod data;
+mod groupwise;
 mod harm;
 mod interactive;
 mod offline;
 
+pub use groupwise::{GroupSize, GroupwiseCells, TableDescription};
 pub use harm::HarmCells;
 pub(crate) use harm::Labelled;
 pub use interactive::InteractiveCells;
@@ -52,6 +54,8 @@ pub struct Comparison {
     pub interactive: Option<InteractiveCells>,
     /// Policies against harm, where the experiment has them.
     pub harm: Option<HarmCells>,
+    /// Group regressors, where the experiment has them.
+    pub groupwise: Option<GroupwiseCells>,
     /// What the reader of the results should know.
     pub warnings: Vec<String>,
     /// Whether it was stopped before its end.
@@ -59,11 +63,13 @@ pub struct Comparison {
 }
 
 impl Comparison {
-    /// All cells: those of recommenders, then those of agents, then those of policies against harm.
+    /// All cells: those of recommenders, then those of agents, of policies against harm, of group regressors.
     pub fn cells(&self) -> impl Iterator<Item = &Cell> {
         let offline = self.offline.iter().flat_map(|part| &part.cells);
         let agents = self.interactive.iter().flat_map(|part| &part.cells);
-        offline.chain(agents).chain(self.harm.iter().flat_map(|part| &part.cells))
+        let policies = self.harm.iter().flat_map(|part| &part.cells);
+        let regressors = self.groupwise.iter().flat_map(|part| &part.cells);
+        offline.chain(agents).chain(policies).chain(regressors)
     }
 }
 
@@ -79,7 +85,7 @@ pub struct Cell {
 /// Which cell of its part of a comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Place {
-    /// Index of the setting, of the agent, or of the case of a policy against harm.
+    /// Index of the setting, of the agent, of the case of a policy against harm, or of the run of a group regressor.
     pub setting: usize,
     /// The seed.
     pub seed: u64,
@@ -143,20 +149,25 @@ pub fn compare(experiment: &Experiment, store: Option<&Store>, host: &Host) -> R
         experiment.interactive.as_ref().map(|part| interactive::Work::begin(part, seeds, &runner)).transpose()?;
     let harm = experiment.harm.as_ref().zip(loaded.as_ref());
     let harm = harm.map(|(part, loaded)| harm::Work::begin(part, loaded, seeds, &runner)).transpose()?;
+    let groupwise = experiment.groupwise.as_ref();
+    let groupwise = groupwise.map(|part| groupwise::Work::begin(part, seeds, &runner)).transpose()?;
     let missing = [
         offline.as_ref().map_or(0, |w| w.missing()),
         interactive.as_ref().map_or(0, |w| w.missing()),
         harm.as_ref().map_or(0, |w| w.missing()),
+        groupwise.as_ref().map_or(0, |w| w.missing()),
     ];
     host.progress.begin(missing.iter().sum());
     let offline = offline.map(|work| work.run(&mut warnings)).transpose()?;
     let interactive = interactive.map(interactive::Work::run).transpose()?;
     let harm = harm.map(|work| work.run(&mut warnings)).transpose()?;
+    let groupwise = groupwise.map(|work| work.run(&mut warnings)).transpose()?;
     host.progress.end();
     let interrupted = offline.as_ref().is_some_and(|p| p.cut_short)
         || interactive.as_ref().is_some_and(|p| p.cut_short)
-        || harm.as_ref().is_some_and(|p| p.cut_short);
-    let mut comparison = Comparison { offline, interactive, harm, warnings, interrupted };
+        || harm.as_ref().is_some_and(|p| p.cut_short)
+        || groupwise.as_ref().is_some_and(|p| p.cut_short);
+    let mut comparison = Comparison { offline, interactive, harm, groupwise, warnings, interrupted };
     let other = |c: &&Cell| matches!(&c.end, CellEnd::Found(outcome) if outcome.build.as_deref() != cell::build());
     let others = comparison.cells().filter(other).count();
     if others > 0 {

@@ -90,8 +90,8 @@ pub(super) fn with_controls(
         Some(Setting { added: true, ..reader.setting(recipe, format!("{}, control", setting.label)) })
     };
     let mut wanted: Vec<Option<Setting>> = given.iter().map(control).collect();
-    for recommender in distinct(given.iter().map(|setting| setting.recommender).collect()) {
-        let of_it = given.iter().zip(&mut wanted).filter(|(setting, _)| setting.recommender == recommender);
+    for recommender in distinct(given.iter().map(|setting| setting.plugin).collect()) {
+        let of_it = given.iter().zip(&mut wanted).filter(|(setting, _)| setting.plugin == recommender);
         let of_it: Vec<&mut Setting> = of_it.filter_map(|(_, control)| control.as_mut()).collect();
         if of_it.windows(2).all(|pair| pair[0].same(pair[1])) {
             of_it.into_iter().for_each(|control| control.label = format!("{recommender}, control"));

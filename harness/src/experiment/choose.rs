@@ -108,7 +108,7 @@ impl Choose {
             self.over.iter().for_each(|path| remove(&mut params, path));
             params
         };
-        a.recommender == b.recommender && rest(a) == rest(b)
+        a.plugin == b.plugin && rest(a) == rest(b)
     }
 
     /// Checks what can be checked without results.

@@ -218,7 +218,7 @@ fn put<'t>(table: &mut Table<'t>, path: &[&str], value: Value<'t>, here: &Range<
             let all = 0..entries.len();
             let chosen: Vec<usize> = all.filter(|&n| selects(which, n, entries[n].get_ref())).collect();
             if chosen.is_empty() {
-                let names: Vec<&str> = entries.iter().filter_map(|e| text(e.get_ref(), "recommender")).collect();
+                let names: Vec<&str> = entries.iter().filter_map(|e| plugin(e.get_ref())).collect();
                 return Err(format!(
                     "no entry `{which}` in `{key}`; there: 0..{}, {}",
                     entries.len(),
@@ -243,12 +243,14 @@ fn put<'t>(table: &mut Table<'t>, path: &[&str], value: Value<'t>, here: &Range<
     }
 }
 
-/// Whether `which` means the n-th entry: by position from 0, recommender, label, or `*` for all.
+/// Whether `which` means the n-th entry: by position from 0, plugin, label, or `*` for all.
 fn selects(which: &str, n: usize, entry: &DeValue<'_>) -> bool {
-    which == "*"
-        || which.parse() == Ok(n)
-        || text(entry, "recommender") == Some(which)
-        || text(entry, "label") == Some(which)
+    which == "*" || which.parse() == Ok(n) || plugin(entry) == Some(which) || text(entry, "label") == Some(which)
+}
+
+/// The plugin that an entry is about.
+fn plugin<'a>(entry: &'a DeValue<'_>) -> Option<&'a str> {
+    ["recommender", "regressor"].into_iter().find_map(|key| text(entry, key))
 }
 
 fn text<'a>(entry: &'a DeValue<'_>, key: &str) -> Option<&'a str> {

@@ -4,6 +4,7 @@ use super::Setting;
 use super::document::Value;
 use super::offline::everywhere;
 use super::reader::Reader;
+use super::setting::List;
 use super::several::{distinct, elements, listed};
 use super::{document, grid};
 use crate::catalog;
@@ -157,7 +158,7 @@ impl Case {
     /// All that decides what the case comes to, the options apart.
     pub fn identity(&self) -> Json {
         json!({
-            "recommender": self.setting.recommender,
+            "recommender": self.setting.plugin,
             "params": self.setting.params,
             "policy": self.policy_params,
             "origins": self.origins,
@@ -292,7 +293,7 @@ fn cases<'t>(
     })?;
     let policies = reader.policies(&policy)?;
     let mut cases = Vec::new();
-    for setting in reader.run(table, label, span, "harm.run", &["policy"])? {
+    for setting in reader.run(table, label, span, &List::of_recommenders("harm.run", &["policy"]))? {
         let setting = Arc::new(setting);
         for (policy, shown) in &policies {
             let mut policy_params = parameters(policy.as_ref());

@@ -4,6 +4,7 @@ use super::Setting;
 use super::document;
 use super::plugin::Named;
 use super::reader::Reader;
+use super::setting::List;
 use crate::catalog;
 use crate::failure::Failure;
 use evenhand_core::params::parameters;
@@ -126,7 +127,7 @@ impl Agent {
     /// All that decides what the agent does, its randomness apart.
     pub fn identity(&self) -> Json {
         json!({
-            "recommender": self.setting.recommender,
+            "recommender": self.setting.plugin,
             "params": self.setting.params,
             "policy": self.policy_params,
             "origins": self.setting.origins,
@@ -156,7 +157,7 @@ fn agents<'t>(
     let agent = |mut setting: Setting, policy: &Named| {
         let able = setting.recipe.online();
         if learning == Some(Learning::Online) && !able {
-            let text = format!("`{}` does not learn online, expected refit or warm-start", setting.recommender);
+            let text = format!("`{}` does not learn online, expected refit or warm-start", setting.plugin);
             return Err(reader.document.error(place.clone().unwrap_or_default(), text));
         }
         let (policy, shown) = policy;
@@ -172,7 +173,8 @@ fn agents<'t>(
         Ok(Agent { setting, policy, policy_params, learning, cold })
     };
     // A recipe can not be cloned, so the settings are read once for each policy.
-    let read = |_: &_| Ok(reader.run(table.clone(), label, span.clone(), "interactive.agent", &OWN)?.into_iter());
+    let list = List::of_recommenders("interactive.agent", &OWN);
+    let read = |_: &_| Ok(reader.run(table.clone(), label, span.clone(), &list)?.into_iter());
     let mut settings = policies.iter().map(read).collect::<Result<Vec<_>, Failure>>()?;
     let mut agents = Vec::new();
     while let Some(first) = settings[0].next() {
@@ -253,7 +255,7 @@ mod tests {
         for (text, expected) in [
             (
                 "name = 'x'".to_string(),
-                "e.toml:1:1: no `[[run]]`, no `[interactive]` and no `[harm]`: nothing to compare",
+                "e.toml:1:1: no `[[run]]`, no `[interactive]`, no `[harm]` and no `[groupwise]`: nothing to compare",
             ),
             ("[interactive]\nperiods = 3\n".into(), "e.toml:1:1: `[interactive]` without `simulator`"),
             (HEAD.into(), "e.toml:1:1: `[interactive]` without `[[interactive.agent]]`: nothing to compare"),

@@ -67,6 +67,26 @@
 //! policy = ["uniform", "top-k", "alternating"]
 //! ```
 //!
+//! And it may have group regressors on a table of features and memberships, from which rows are held out or which comes row
+//! by row:
+//!
+//! ```toml
+//! [groupwise.data]
+//! path = "medical.csv"              # and every other option of `load::TableOptions`
+//! # or: simulator = { plugin = "group-linear", samples = 10000 }, and `seed`, by default 0, which draws another table
+//!
+//! [groupwise]
+//! test = 0.2                        # share of rows held out from regressors that learn from a whole table
+//! indicators = { batch = false, online = true }       # whether memberships are features too
+//! comparator = "all-rows"           # or "all-but-last", as in published tables; see `Comparator`
+//! orders = "shuffled"               # of the rows, by the seed; or "as-is", or a file; see `load::load_orders`
+//!
+//! [[groupwise.run]]
+//! regressor = "groupwise"
+//! params = { base = "online-ridge", mixer = ["ada-normal-hedge", "uniform"] }
+//! learning = ["online", "batch"]    # one or both; by default online where the regressor can
+//! ```
+//!
 //! An array where a parameter is a single value is an axis of a grid: the run above has two settings. A parameter that
 //! is a list itself takes an array of arrays as an axis. The parameters of a nested plugin may be axes too, and `none`
 //! leaves out what may be left out: `fairness = ["none", { plugin = "value", rated_items = [true, false] }]`. The order
@@ -81,6 +101,7 @@ mod attack;
 mod choose;
 mod document;
 mod grid;
+mod groupwise;
 mod harm;
 mod interactive;
 mod loading;
@@ -88,6 +109,7 @@ mod offline;
 mod plugin;
 mod reader;
 mod seeds;
+mod setting;
 mod several;
 #[cfg(test)]
 mod tests;
@@ -95,12 +117,16 @@ mod tests;
 pub use attack::Attacks;
 pub(crate) use attack::direction_name;
 pub use choose::{By, Choose, Within};
+pub use groupwise::{
+    Comparator, GroupLearning, GroupRun, Groupwise, GroupwiseOptions, Indicators, Orders, TableSource,
+};
 pub(crate) use harm::price;
 pub use harm::{Calibration, Case, HarmOptions, Mitigation, Weight};
 pub use interactive::{Agent, Cold, Interactive, Learning, Options};
 pub(crate) use loading::load_options;
-pub use offline::{Eval, Offline, Relevant, Setting, Source};
+pub use offline::{Eval, Offline, Relevant, Source};
 pub use seeds::parse_seeds;
+pub use setting::Setting;
 
 use crate::catalog;
 use crate::failure::Failure;
@@ -122,6 +148,8 @@ pub struct Experiment {
     pub interactive: Option<Interactive>,
     /// Policies that meet users who change with what they are shown, if that is asked for.
     pub harm: Option<Mitigation>,
+    /// Group regressors on a table of features and memberships, if that is asked for.
+    pub groupwise: Option<Groupwise>,
     /// What the reader of the results should know.
     pub warnings: Vec<String>,
     /// The changes made on the command line, as given.
@@ -137,9 +165,9 @@ pub struct Overrides {
     pub data: Option<PathBuf>,
     /// Seeds to be used instead, from `--seeds`.
     pub seeds: Option<Vec<u64>>,
-    /// `KEY=VALUE` from `--set`: the path to a value with dots, and TOML. A `[[run]]`, an
-    /// `[[interactive.agent]]` or a `[[harm.run]]` is found by its recommender, its label, its place from 0, or `*` for all:
-    /// `run.als.params.factors=32`.
+    /// `KEY=VALUE` from `--set`: the path to a value with dots, and TOML. A `[[run]]`, an `[[interactive.agent]]`, a
+    /// `[[harm.run]]` or a `[[groupwise.run]]` is found by its recommender or regressor, its label, its place from 0, or `*`
+    /// for all: `run.als.params.factors=32`.
     pub set: Vec<String>,
 }
 
@@ -163,7 +191,7 @@ impl Experiment {
         let given = apply(&mut document, overrides, &mut warnings)?;
         let catalog = catalog::all().map_err(Failure::Plugin)?;
         let mut reader = Reader { document: &document, catalog: &catalog, folder, warnings };
-        let (mut name, mut seeds, mut interactive, mut harm) = (None, None, None, None);
+        let (mut name, mut seeds, mut interactive, mut harm, mut groupwise) = (None, None, None, None, None);
         let mut offline = offline::Parts::default();
         for (key, value) in document.root.clone() {
             match key.get_ref().as_ref() {
@@ -174,19 +202,23 @@ impl Experiment {
                     let span = value.span();
                     harm = Some((harm::read(&mut reader, value)?, span));
                 }
+                "groupwise" => groupwise = Some(groupwise::read(&mut reader, value)?),
                 part if offline::Parts::KEYS.contains(&part) => offline.read(&mut reader, part, value)?,
                 other => {
-                    let known = [&["name", "seeds", "interactive", "harm"][..], &offline::Parts::KEYS].concat();
+                    let known =
+                        [&["name", "seeds", "interactive", "harm", "groupwise"][..], &offline::Parts::KEYS].concat();
                     return Err(document.unknown_key(key.span(), other, &known));
                 }
             }
         }
         let mut paths = std::mem::take(&mut offline.paths);
         paths.extend(harm.iter_mut().flat_map(|(part, _)| std::mem::take(&mut part.paths)));
+        paths.extend(groupwise.iter_mut().flat_map(|part| std::mem::take(&mut part.paths)));
         let (data, offline) = offline.finish(&reader, harm.is_some())?;
         let warnings = reader.warnings;
-        if offline.is_none() && interactive.is_none() && harm.is_none() {
-            return Err(document.error(0..0, "no `[[run]]`, no `[interactive]` and no `[harm]`: nothing to compare"));
+        if offline.is_none() && interactive.is_none() && harm.is_none() && groupwise.is_none() {
+            let text = "no `[[run]]`, no `[interactive]`, no `[harm]` and no `[groupwise]`: nothing to compare";
+            return Err(document.error(0..0, text));
         }
         if let (Some((_, span)), None) = (&harm, &data) {
             return Err(document.error(span.clone(), "`[harm]` and no `[data]`: nothing to compare on"));
@@ -202,6 +234,7 @@ impl Experiment {
             offline,
             interactive,
             harm: harm.map(|(part, _)| part),
+            groupwise,
             warnings,
             overrides: given,
             effective: document.to_toml()?,

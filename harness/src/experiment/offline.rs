@@ -4,12 +4,12 @@ use super::attack::{self, Attacks};
 use super::choose::{self, Choose, Places};
 use super::document;
 use super::reader::Reader;
+use super::setting::Setting;
 use crate::failure::Failure;
 use crate::load::{self, Grouping};
 use crate::split::Split;
-use evenhand_core::{Recommender, Simulator};
+use evenhand_core::Simulator;
 use serde::{Deserialize, Serialize};
-use serde_json::Value as Json;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::PathBuf;
@@ -88,31 +88,6 @@ fn lengths<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Vec<usize>, D::E
     let mut seen = std::collections::HashSet::new();
     given.retain(|&k| seen.insert(k));
     Ok(given)
-}
-
-/// One recommender with its parameters: a row of the table.
-pub struct Setting {
-    /// Name of the recommender.
-    pub recommender: &'static str,
-    /// What tables call the setting.
-    pub label: String,
-    /// Effective parameters, defaults included.
-    pub params: Json,
-    /// Package and version of the recommender and of every plugin nested in it.
-    pub origins: Vec<String>,
-    /// The recommender itself.
-    pub recipe: Box<dyn Recommender>,
-    /// Label of the setting that is its control, where attacks are asked for and it has one.
-    pub control: Option<String>,
-    /// Whether the experiment does not name it: it was added as the control of another one.
-    pub added: bool,
-}
-
-impl Setting {
-    /// Whether two settings are the same but for their labels.
-    pub fn same(&self, other: &Self) -> bool {
-        self.recommender == other.recommender && self.params == other.params
-    }
 }
 
 /// The keys of the offline part, as far as they have been read.

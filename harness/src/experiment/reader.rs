@@ -2,20 +2,32 @@
 
 use super::document::{self, Document, Table};
 use super::seeds::{distinct, parse_seeds};
-use super::{Setting, Source, grid, plugin};
-use crate::catalog::{Entry, one_line, origins};
+use super::setting::{List, Setting};
+use super::{Source, grid};
+use crate::catalog::{Entry, one_line};
 use crate::failure::Failure;
 use crate::load;
 use crate::progress::printable;
 use crate::split::Split;
-use evenhand_core::params::parameters;
-use evenhand_core::{Kinded, Recommender, nearest};
+use evenhand_core::{Simulator, nearest};
 use serde::de::DeserializeOwned;
 use serde_json::{Value as Json, json};
 use std::ops::Range;
-use std::path::Path;
-use toml::Spanned;
+use std::path::{Path, PathBuf};
 use toml::de::DeValue;
+
+/// Where data comes from, its options apart.
+pub(super) enum Origin {
+    /// A file or folder.
+    Path(PathBuf),
+    /// A simulator, and what its world is drawn from.
+    Simulator { recipe: Box<dyn Simulator>, seed: u64 },
+}
+
+impl Origin {
+    /// The keys that say it.
+    pub(super) const KEYS: [&str; 3] = ["path", "simulator", "seed"];
+}
 
 /// Understands the parts of a document.
 pub(super) struct Reader<'a, 't> {
@@ -58,20 +70,21 @@ impl<'t> Reader<'_, 't> {
         number.ok_or_else(|| self.document.error(value.span(), format!("`{what}` must be a whole number from 0")))
     }
 
+    /// A path. What is typed on the command line is relative to where it is typed, any other to the experiment.
+    pub(super) fn path(&self, value: &document::Value<'_>, what: &str) -> Result<PathBuf, Failure> {
+        let text = self.text(value, what)?;
+        let relative = if self.document.is_change(&value.span()) { Path::new("") } else { self.folder };
+        Ok(relative.join(text))
+    }
+
     /// The data source.
     pub(super) fn source(&self, mut table: Table<'t>, span: Range<usize>) -> Result<Source, Failure> {
-        let known = ["path", "simulator", "seed"];
-        match (table.remove("path"), table.remove("simulator")) {
-            (Some(path), None) => {
-                let text = self.text(&path, "data.path")?;
-                // What is typed on the command line is relative to where it is typed.
-                let relative = if self.document.is_change(&path.span()) { Path::new("") } else { self.folder };
-                let path = relative.join(text);
-                let options = Box::new(self.document.read(table, span, "data", &known)?);
+        match self.origin(&mut table, "data")? {
+            Some(Origin::Path(path)) => {
+                let options = Box::new(self.document.read(table, span, "data", &Origin::KEYS)?);
                 Ok(Source::Path { path, options })
             }
-            (None, Some(simulator)) => {
-                let seed = table.remove("seed").map(|v| self.whole(&v, "data.seed")).transpose()?.unwrap_or(0);
+            Some(Origin::Simulator { recipe, seed }) => {
                 let protect = match table.remove("protect") {
                     Some(value) => {
                         let span = value.span();
@@ -79,24 +92,38 @@ impl<'t> Reader<'_, 't> {
                     }
                     None => load::Protect::default(),
                 };
-                if let Some((key, _)) = table.iter().next() {
-                    let text = format!(
-                        "`{}` does not go with a simulator, whose parameters stand in its own table",
-                        key.get_ref()
-                    );
-                    return Err(self.document.error(key.span(), text));
-                }
-                Ok(Source::Simulator { recipe: self.simulator(&simulator)?, seed, protect })
+                self.nothing_beside_a_simulator(&table)?;
+                Ok(Source::Simulator { recipe, seed, protect })
+            }
+            None => {
+                // A slip in the key is likelier than its absence.
+                self.document.read::<load::Options>(table, span.clone(), "data", &Origin::KEYS)?;
+                Err(self.document.error(span, "`[data]` without `path` or `simulator`"))
+            }
+        }
+    }
+
+    /// Where the data comes from that a table called `what` tells of, whose keys for it are taken out; `None` where it
+    /// does not say.
+    pub(super) fn origin(&self, table: &mut Table<'t>, what: &str) -> Result<Option<Origin>, Failure> {
+        match (table.remove("path"), table.remove("simulator")) {
+            (Some(path), None) => Ok(Some(Origin::Path(self.path(&path, &format!("{what}.path"))?))),
+            (None, Some(simulator)) => {
+                let seed = table.remove("seed").map(|v| self.whole(&v, &format!("{what}.seed"))).transpose()?;
+                Ok(Some(Origin::Simulator { recipe: self.simulator(&simulator)?, seed: seed.unwrap_or(0) }))
             }
             (Some(_), Some(simulator)) => {
                 Err(self.document.error(simulator.span(), "`path` and `simulator` given, expected one of them"))
             }
-            (None, None) => {
-                // A slip in the key is likelier than its absence.
-                self.document.read::<load::Options>(table, span.clone(), "data", &known)?;
-                Err(self.document.error(span, "`[data]` without `path` or `simulator`"))
-            }
+            (None, None) => Ok(None),
         }
+    }
+
+    /// Refuses what is left of the table of a simulator.
+    pub(super) fn nothing_beside_a_simulator(&self, table: &Table<'_>) -> Result<(), Failure> {
+        let Some((key, _)) = table.iter().next() else { return Ok(()) };
+        let text = format!("`{}` does not go with a simulator, whose parameters stand in its own table", key.get_ref());
+        Err(self.document.error(key.span(), text))
     }
 
     /// One of some names.
@@ -148,7 +175,9 @@ impl<'t> Reader<'_, 't> {
     }
 
     pub(super) fn settings(&mut self, value: document::Value<'t>) -> Result<Vec<Setting>, Failure> {
-        let read = |reader: &Self, table, label: Option<&str>, span| reader.run(table, label, span, "run", &[]);
+        let read = |reader: &Self, table, label: Option<&str>, span| {
+            reader.run(table, label, span, &List::of_recommenders("run", &[]))
+        };
         self.listed(value, "run", read, |s| &s.label, Setting::same)
     }
 
@@ -208,46 +237,6 @@ impl<'t> Reader<'_, 't> {
             return Err(self.document.error(span, format!("no `[[{what}]]`: nothing to compare")));
         }
         Ok(entries)
-    }
-
-    /// The settings of one recommender: `recommender` and `params` of a table, whose keys `own` were taken out before.
-    pub(super) fn run(
-        &self,
-        mut table: Table<'t>,
-        label: Option<&str>,
-        span: Range<usize>,
-        what: &str,
-        own: &[&str],
-    ) -> Result<Vec<Setting>, Failure> {
-        let name = table.remove("recommender");
-        let params = table.remove("params");
-        if let Some((key, _)) = table.iter().next() {
-            let known = [&["recommender", "label", "params"], own].concat();
-            return Err(self.document.unknown_key(key.span(), key.get_ref(), &known));
-        }
-        let name = name.ok_or_else(|| self.document.error(span, format!("`[[{what}]]` without `recommender`")))?;
-        let name = Spanned::new(name.span(), self.text(&name, "recommender")?);
-        let params = params.map(|p| self.table(p, "params")).transpose()?.unwrap_or_default();
-        let kind = <dyn Recommender as Kinded>::KIND;
-        let points = grid::expand(self.document, self.catalog, &params, self.fields(kind, name.get_ref()))?;
-        let settings = points.into_iter().map(|point| {
-            let recipe: Box<dyn Recommender> =
-                plugin::build(self.document, &name, &params, &Json::Object(point.params))?;
-            let (head, tail) = match label {
-                Some(label) => (label, &point.axes),
-                None => (recipe.name(), &point.shown),
-            };
-            let label = std::iter::once(head).chain(tail.iter().map(String::as_str)).collect::<Vec<_>>().join(" ");
-            Ok(self.setting(recipe, label))
-        });
-        settings.collect()
-    }
-
-    /// A recommender under a label, without a control.
-    pub(super) fn setting(&self, recipe: Box<dyn Recommender>, label: String) -> Setting {
-        let params = parameters(recipe.as_ref());
-        let origins = origins(self.catalog, <dyn Recommender as Kinded>::KIND, recipe.name(), &params);
-        Setting { recommender: recipe.name(), label, params, origins, recipe, control: None, added: false }
     }
 }
 

@@ -421,7 +421,7 @@ fn all_shipped_experiments_are_fine() {
     names.sort_unstable();
     let equal_experience = ["ml-1m", "ml-1m-corrected", "synthetic"].map(|data| format!("equal-experience-{data}"));
     let first = ["apr", "bandits", "default"].map(String::from);
-    let last = ["harm", "ratings"].map(String::from);
+    let last = ["groupwise", "harm", "ratings"].map(String::from);
     assert_eq!(names, [&first[..], &equal_experience[..], &last[..]].concat());
 }
 

@@ -167,7 +167,7 @@ fn a_log_of_agents_tells_what_others_earn_in_their_world() {
         let (recipe, seed) = (recommender(), 11);
         let agent = Agent {
             setting: Setting {
-                recommender: "als",
+                plugin: "als",
                 label: "als".into(),
                 params: json!({}),
                 origins: vec![],

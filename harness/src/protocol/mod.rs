@@ -6,9 +6,11 @@
 //! | [`attack`] | what does a ranking lose when the factors behind it are perturbed |
 //! | [`interactive`] | what does an agent lose while it learns from what its own choices return |
 //! | [`harm`] | what do policies come to where users change with what they are shown |
+//! | [`groupwise`] | how well are numbers predicted for groups that overlap, and at what regret row by row |
 
 pub mod attack;
 mod fairness;
+pub mod groupwise;
 pub mod harm;
 pub mod interactive;
 pub mod offline;
@@ -70,12 +72,12 @@ pub struct Figure {
     pub metric: String,
     /// Length of the list, for metrics of a list.
     pub k: Option<usize>,
-    /// The users it was measured on, e.g. `gender=F`; `None` for all.
+    /// The users it was measured on, e.g. `gender=F`, or the group of rows of a table; `None` for all.
     pub group: Option<String>,
     /// The number; finite.
     pub value: f64,
-    /// How many things it is a mean over: users for ranking and fairness metrics, rows for rating metrics, lists for
-    /// exposure.
+    /// How many things it is a mean over: users for ranking and fairness metrics, rows for rating metrics and those of group
+    /// regressors, lists for exposure.
     pub n: u64,
 }
 

@@ -110,7 +110,7 @@ mod tests {
         };
         let figures = [(VALIDATION_RMSE, error), ("dee", dee)];
         SettingSummary {
-            recommender: setting.recommender.into(),
+            recommender: setting.plugin.into(),
             label: setting.label.clone(),
             params: setting.params.clone(),
             origins: Vec::new(),

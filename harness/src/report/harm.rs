@@ -88,7 +88,7 @@ impl CaseSummary {
             (!values.is_empty()).then(|| mean_and_sd(&values).0)
         };
         Self {
-            recommender: case.setting.recommender.into(),
+            recommender: case.setting.plugin.into(),
             label: case.label.clone(),
             embedding: case.setting.label.clone(),
             policy_label: case.policy_label.clone(),

@@ -102,7 +102,7 @@ impl AgentSummary {
             (!values.is_empty()).then(|| mean_and_sd(&values).0)
         };
         Self {
-            recommender: agent.setting.recommender.into(),
+            recommender: agent.setting.plugin.into(),
             label: agent.setting.label.clone(),
             params: agent.setting.params.clone(),
             policy: agent.policy_params.clone(),

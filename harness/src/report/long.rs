@@ -3,8 +3,9 @@
 //! Numbers are written with the fewest digits that give them back exactly.
 
 use crate::compare::{Cell, CellEnd, Comparison};
-use crate::experiment::{Experiment, Setting};
-use crate::protocol::{harm, interactive, offline};
+use crate::experiment::Experiment;
+use crate::protocol::{groupwise, harm, interactive, offline};
+use serde_json::Value as Json;
 
 /// `results.csv`: every number of every finished cell, in the order of the experiment. Equal seeds give equal bytes. The
 /// column `attack` is empty but for full rankings: see [`crate::protocol::attack`].
@@ -41,7 +42,7 @@ pub fn timings_csv(experiment: &Experiment, comparison: &Comparison) -> Vec<u8> 
     table.finish()
 }
 
-/// The columns that say which cell a row belongs to.
+/// The columns that say which cell a row belongs to. Under `recommender` stands the regressor, of group regressors.
 const HEAD: [&str; 7] = ["experiment", "protocol", "recommender", "label", "params", "seed", "fold"];
 
 /// Every cell with those columns.
@@ -49,33 +50,42 @@ fn cells<'a>(
     experiment: &'a Experiment,
     comparison: &'a Comparison,
 ) -> impl Iterator<Item = ([String; HEAD.len()], &'a Cell)> {
-    let head = |protocol: &str, setting: &Setting, label: &str, cell: &Cell| {
+    let head = |protocol: &str, (plugin, params): (&str, &Json), label: &str, cell: &Cell| {
         [
             experiment.name.clone(),
             protocol.into(),
-            setting.recommender.into(),
+            plugin.into(),
             label.to_string(),
-            setting.params.to_string(),
+            params.to_string(),
             cell.place.seed.to_string(),
             cell.place.fold.to_string(),
         ]
     };
     let recommenders = experiment.offline.iter().zip(&comparison.offline).flat_map(move |(part, compared)| {
         let setting = |cell: &Cell| &part.settings[cell.place.setting];
-        let of_cell = move |cell| (head(offline::NAME, setting(cell), &setting(cell).label, cell), cell);
+        let plugin = move |cell: &Cell| (setting(cell).plugin, &setting(cell).params);
+        let of_cell = move |cell| (head(offline::NAME, plugin(cell), &setting(cell).label, cell), cell);
         compared.cells.iter().map(of_cell)
     });
     let agents = experiment.interactive.iter().zip(&comparison.interactive).flat_map(move |(part, compared)| {
         let setting = |cell: &Cell| &part.agents[cell.place.setting].setting;
-        let of_cell = move |cell| (head(interactive::NAME, setting(cell), &setting(cell).label, cell), cell);
+        let plugin = move |cell: &Cell| (setting(cell).plugin, &setting(cell).params);
+        let of_cell = move |cell| (head(interactive::NAME, plugin(cell), &setting(cell).label, cell), cell);
         compared.cells.iter().map(of_cell)
     });
     let policies = experiment.harm.iter().zip(&comparison.harm).flat_map(move |(part, compared)| {
         let case = |cell: &Cell| &part.cases[cell.place.setting];
-        let of_cell = move |cell| (head(harm::NAME, &case(cell).setting, &case(cell).label, cell), cell);
+        let plugin = move |cell: &Cell| (case(cell).setting.plugin, &case(cell).setting.params);
+        let of_cell = move |cell| (head(harm::NAME, plugin(cell), &case(cell).label, cell), cell);
         compared.cells.iter().map(of_cell)
     });
-    recommenders.chain(agents).chain(policies)
+    let regressors = experiment.groupwise.iter().zip(&comparison.groupwise).flat_map(move |(part, compared)| {
+        let run = |cell: &Cell| &part.runs[cell.place.setting];
+        let plugin = move |cell: &Cell| (run(cell).setting.plugin, &run(cell).setting.params);
+        let of_cell = move |cell| (head(groupwise::NAME, plugin(cell), &run(cell).label, cell), cell);
+        compared.cells.iter().map(of_cell)
+    });
+    recommenders.chain(agents).chain(policies).chain(regressors)
 }
 
 /// A table in memory.

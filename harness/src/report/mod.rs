@@ -5,6 +5,7 @@ mod choice;
 mod columns;
 mod fairness;
 mod front;
+mod groupwise;
 mod harm;
 mod interactive;
 mod long;
@@ -15,6 +16,7 @@ mod table;
 
 pub use attack::{AttackSummary, ControlSummary};
 pub use choice::{Choice, Chosen};
+pub use groupwise::{GroupRunSummary, GroupwiseSummary, WithoutR2};
 pub use harm::{CaseSummary, HarmSummary};
 pub use interactive::{AgentSummary, Band, InteractiveSummary, MeanCurve};
 pub use long::{results_csv, timings_csv};

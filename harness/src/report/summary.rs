@@ -3,13 +3,14 @@
 use super::attack::{AttackSummary, ControlSummary, attacks, controls};
 use super::choice::{Choice, choose};
 use super::front::front;
+use super::groupwise::GroupwiseSummary;
 use super::harm::HarmSummary;
 use super::interactive::InteractiveSummary;
 use crate::cell::Outcome;
 use crate::compare::{Cell, CellEnd, Comparison, OfflineCells};
 use crate::experiment::{Attacks, Eval, Experiment, Offline, Setting};
 use crate::load::Description;
-use crate::protocol::{Figure, harm, interactive, mean_and_sd, metric_name, offline};
+use crate::protocol::{Figure, groupwise, harm, interactive, mean_and_sd, metric_name, offline};
 use crate::split::Split;
 use serde::Serialize;
 use serde_json::Value as Json;
@@ -47,6 +48,9 @@ pub struct Summary {
     /// Policies against harm, where the experiment has them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub harm: Option<HarmSummary>,
+    /// Group regressors, where the experiment has them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub groupwise: Option<GroupwiseSummary>,
     /// Every cell that failed.
     pub failures: Vec<FailedCell>,
 }
@@ -147,7 +151,7 @@ impl MeanFigure {
 pub struct FailedCell {
     /// The protocol.
     pub protocol: &'static str,
-    /// Name of the recommender.
+    /// Name of the recommender, or of the group regressor.
     pub recommender: String,
     /// What tables call the setting.
     pub label: String,
@@ -167,17 +171,22 @@ impl Summary {
         let interactive = experiment.interactive.as_ref().zip(comparison.interactive.as_ref());
         let mut failures = Vec::new();
         if let Some((part, cells)) = offline {
-            let of = |n: usize| (&part.settings[n], part.settings[n].label.as_str());
+            let of = |n: usize| (part.settings[n].plugin, part.settings[n].label.as_str());
             failed(offline::NAME, &cells.cells, of, &mut failures);
         }
         if let Some((part, cells)) = interactive {
-            let of = |n: usize| (&part.agents[n].setting, part.agents[n].setting.label.as_str());
+            let of = |n: usize| (part.agents[n].setting.plugin, part.agents[n].setting.label.as_str());
             failed(interactive::NAME, &cells.cells, of, &mut failures);
         }
         let mitigation = experiment.harm.as_ref().zip(comparison.harm.as_ref());
         if let Some((part, cells)) = mitigation {
-            let of = |n: usize| (part.cases[n].setting.as_ref(), part.cases[n].label.as_str());
+            let of = |n: usize| (part.cases[n].setting.plugin, part.cases[n].label.as_str());
             failed(harm::NAME, &cells.cells, of, &mut failures);
+        }
+        let regressors = experiment.groupwise.as_ref().zip(comparison.groupwise.as_ref());
+        if let Some((part, cells)) = regressors {
+            let of = |n: usize| (part.runs[n].setting.plugin, part.runs[n].label.as_str());
+            failed(groupwise::NAME, &cells.cells, of, &mut failures);
         }
         Self {
             schema: 2,
@@ -193,6 +202,7 @@ impl Summary {
             offline: offline.map(|(part, cells)| OfflineSummary::new(part, cells)),
             interactive: interactive.map(|(part, cells)| InteractiveSummary::new(part, &cells.cells)),
             harm: mitigation.map(|(part, cells)| HarmSummary::new(part, cells)),
+            groupwise: regressors.map(|(part, cells)| GroupwiseSummary::new(part, cells)),
             failures,
         }
     }
@@ -219,19 +229,19 @@ impl OfflineSummary {
     }
 }
 
-/// Adds the cells that failed; `setting` is the one of that index, with what results call it.
+/// Adds the cells that failed; `setting` is the plugin of the one of that index, and what results call it.
 fn failed<'a>(
     protocol: &'static str,
     cells: &[Cell],
-    setting: impl Fn(usize) -> (&'a Setting, &'a str),
+    setting: impl Fn(usize) -> (&'static str, &'a str),
     failures: &mut Vec<FailedCell>,
 ) {
     for Cell { place, end } in cells {
         let CellEnd::Failed(reason) = end else { continue };
-        let (setting, label) = setting(place.setting);
+        let (plugin, label) = setting(place.setting);
         failures.push(FailedCell {
             protocol,
-            recommender: setting.recommender.into(),
+            recommender: plugin.into(),
             label: label.into(),
             seed: place.seed,
             fold: place.fold,
@@ -248,7 +258,7 @@ pub(super) fn of_setting(cells: &[Cell], n: usize) -> Vec<&Outcome> {
 fn setting(setting: &Setting, outcomes: &[&Outcome]) -> SettingSummary {
     let seconds: Vec<f64> = outcomes.iter().map(|o| o.seconds.fit).collect();
     SettingSummary {
-        recommender: setting.recommender.into(),
+        recommender: setting.plugin.into(),
         label: setting.label.clone(),
         params: setting.params.clone(),
         origins: setting.origins.clone(),

@@ -4,7 +4,7 @@ use super::columns::{Column, Rows, all, by_group, column, metric_table, number, 
 use super::fairness::{choice_table, choice_words, fairness_table, fairness_words};
 use super::rating::{rating_table, rating_words};
 use super::summary::{FailedCell, OfflineSummary, SettingSummary, Summary};
-use super::{attack, harm, interactive};
+use super::{attack, groupwise, harm, interactive};
 use crate::progress::printable;
 use crate::protocol::{metric_name, offline};
 use comfy_table::presets::UTF8_FULL_CONDENSED;
@@ -46,6 +46,12 @@ fn report(summary: &Summary, width: Option<u16>) -> String {
             out.push('\n');
         }
         out.push_str(&harm::text(part, summary, width));
+    }
+    if let Some(part) = &summary.groupwise {
+        if !out.is_empty() {
+            out.push('\n');
+        }
+        out.push_str(&groupwise::text(part, summary, width));
     }
     for warning in &summary.warnings {
         let _ = writeln!(out, "warn    {}", printable(warning));

@@ -97,7 +97,7 @@ fn hold_out(bounds: &[u32], test: f64, rng: &mut Rng, in_test: &mut [bool]) {
 }
 
 /// `floor(test * n)`, at least 1 and at most `n - 1`; 0 where `n` is less than 2.
-fn share(n: usize, test: f64) -> usize {
+pub(crate) fn share(n: usize, test: f64) -> usize {
     // 0.29 * 100 is just below 29 in binary: what is a whole number in decimals counts as one.
     let floor = (test * n as f64 * (1.0 + 1e-12)).floor() as usize;
     if n < 2 { 0 } else { floor.clamp(1, n - 1) }
@@ -107,7 +107,7 @@ fn share(n: usize, test: f64) -> usize {
 ///
 /// Own code, since the shuffles of `rand` may draw otherwise in a later version; recorded splits depend on it. A
 /// larger sample begins with the smaller one: the test rows of a share of 0.1 are among those of 0.2.
-fn shuffle_front(order: &mut [u32], count: usize, rng: &mut Rng) {
+pub(crate) fn shuffle_front<T>(order: &mut [T], count: usize, rng: &mut Rng) {
     for at in 0..count.min(order.len().saturating_sub(1)) {
         let other = at + below((order.len() - at) as u64, rng) as usize;
         order.swap(at, other);

@@ -36,6 +36,7 @@ mod rule;
 mod validation;
 
 pub(crate) use doubt::told;
+pub(crate) use draw::{share, shuffle_front};
 pub use rule::Split;
 
 use evenhand_core::{Dataset, Error, Interactions, Result, Rows, Streams};

@@ -16,7 +16,7 @@ fn agent(recommender: &str, params: Json, policy: &str, policy_params: Json) -> 
     let params = parameters(recipe.as_ref());
     Agent {
         setting: Setting {
-            recommender: recipe.name(),
+            plugin: recipe.name(),
             label: recommender.into(),
             params,
             origins: vec![],
