@@ -4,6 +4,7 @@
 //! stream is in one group of each of its attributes; the expert for all rows is always awake.
 
 use criterion::{BenchmarkId, Criterion, Throughput};
+use evenhand::protocol::groupwise::held_out;
 use evenhand_benches::{SEED, criterion};
 use evenhand_core::{GroupData, GroupRegressor, GroupTable, Run, Streams};
 use evenhand_plugins::groupwise::Groupwise;
@@ -95,7 +96,10 @@ fn batch(c: &mut Criterion) {
             b.iter(|| recipe.fit(black_box(&train.table), &train.labels, &run).map(|_| ()).expect("a sound table"));
         });
     }
-    let _ = test;
+    let fitted = Ols::default().fit(&train.table, &train.labels, &run).expect("a sound table");
+    group.bench_function(BenchmarkId::new("cross-test", "2000x20x8"), |b| {
+        b.iter(|| held_out(black_box(fitted.as_ref()), &test, &run).expect("sound predictions").len());
+    });
     group.bench_function(BenchmarkId::new("hindsight", "10000x28"), |b| {
         let table = data.table.with_indicators().expect("distinct names");
         let rows: Vec<usize> = (0..table.rows()).collect();

@@ -58,8 +58,12 @@ fn divide(rows: usize, test: f64, run: &Run) -> Result<(Vec<usize>, Vec<usize>)>
     Ok((train, order))
 }
 
-/// How well the rows of `test` are predicted, together and by the model of each group.
-pub(super) fn held_out(fitted: &dyn GroupPredictor, test: &GroupData, run: &Run) -> Result<Vec<Figure>> {
+/// How well the rows of `test` are predicted, together and by the model of each group: the figures of the protocol but the
+/// numbers of rows.
+///
+/// # Errors
+/// Those of the plugin; [`Diverged`](Error::Diverged) for a prediction that is infinite; [`Cancelled`](Error::Cancelled).
+pub fn held_out(fitted: &dyn GroupPredictor, test: &GroupData, run: &Run) -> Result<Vec<Figure>> {
     let mut out = vec![f64::NAN; test.table.rows()];
     fitted.predict(&test.table, &mut out)?;
     let mut figures = predicted(&test.table, &errors(test, &out)?);

@@ -45,6 +45,8 @@ mod online;
 #[cfg(test)]
 mod tests;
 
+pub use batch::held_out;
+
 use super::{Figure, Measured};
 use crate::experiment::{GroupLearning, GroupRun, GroupwiseOptions};
 use crate::split::shuffle_front;
