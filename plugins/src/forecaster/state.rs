@@ -16,8 +16,15 @@ pub(crate) enum Rule {
 /// A linear function without intercept that learns row by row.
 #[derive(Clone)]
 pub(crate) struct Forecaster {
-    rule: Rule,
     features: usize,
+    numbers: Numbers,
+    arch: Arch,
+}
+
+/// What it has learned, and the row in hand.
+#[derive(Clone)]
+struct Numbers {
+    rule: Rule,
     /// Rows of P, padded; what `waiting` says is not taken off yet.
     inverse: Vec<f64>,
     theta: Vec<f64>,
@@ -31,7 +38,6 @@ pub(crate) struct Forecaster {
     waiting: Option<f64>,
     /// x' P x, once P x is made of the row in hand.
     spread: Option<f64>,
-    arch: Arch,
 }
 
 impl Forecaster {
@@ -41,181 +47,159 @@ impl Forecaster {
         let mut inverse = vec![0.0; features * width];
         (0..features).for_each(|j| inverse[j * width + j] = 1.0 / lambda);
         let row = || vec![0.0; width];
-        Self {
-            rule,
-            features,
-            inverse,
-            theta: row(),
-            x: row(),
-            along: row(),
-            next: row(),
-            waiting: None,
-            spread: None,
-            arch: Arch::new(),
-        }
+        let (theta, x, along, next) = (row(), row(), row(), row());
+        let numbers = Numbers { rule, inverse, theta, x, along, next, waiting: None, spread: None };
+        Self { features, numbers, arch: Arch::new() }
     }
 
     /// The prediction of a row, which becomes the one in hand.
     pub(crate) fn predict(&mut self, features: &[f64]) -> f64 {
         self.take(features);
-        let plain = self.plain();
-        match self.rule {
-            Rule::Ridge => plain,
-            Rule::Forward => plain / (1.0 + self.spread()),
-        }
+        self.arch.dispatch(Predict(&mut self.numbers))
     }
 
     /// Learns from the label of a row. What is made of the row in hand is used, where that is the one.
     pub(crate) fn observe(&mut self, features: &[f64], label: f64) {
-        if self.x[..self.features] != *features {
+        if self.numbers.x[..self.features] != *features {
             self.take(features);
         }
-        let (error, scale) = (label - self.plain(), 1.0 / (1.0 + self.spread()));
-        self.arch.dispatch(Add { scale: error * scale, row: &self.along, to: &mut self.theta });
-        self.waiting = Some(-scale);
-        self.spread = None;
+        self.arch.dispatch(Observe { numbers: &mut self.numbers, label });
     }
 
     /// The function learned so far.
     pub(crate) fn fit(&self) -> Fit {
-        Fit { weights: self.theta[..self.features].to_vec(), intercept: 0.0 }
+        Fit { weights: self.numbers.theta[..self.features].to_vec(), intercept: 0.0 }
     }
 
     /// How rows are predicted.
     pub(crate) fn rule(&self) -> Rule {
-        self.rule
+        self.numbers.rule
     }
 
     /// P, features x features.
     pub(crate) fn inverse(&self) -> Vec<f64> {
-        let (d, scale) = (self.features, self.waiting.unwrap_or(0.0));
-        let rows = self.inverse.chunks_exact(self.along.len()).zip(&self.along);
-        rows.flat_map(|(row, a)| row[..d].iter().zip(&self.along).map(move |(p, b)| p + scale * a * b)).collect()
+        let Numbers { inverse, along, waiting, .. } = &self.numbers;
+        let (d, scale) = (self.features, waiting.unwrap_or(0.0));
+        let rows = inverse.chunks_exact(along.len()).zip(along);
+        rows.flat_map(|(row, a)| row[..d].iter().zip(along).map(move |(p, b)| p + scale * a * b)).collect()
     }
 
     fn take(&mut self, features: &[f64]) {
-        self.x[..self.features].copy_from_slice(features);
-        self.spread = None;
-    }
-
-    fn plain(&self) -> f64 {
-        self.arch.dispatch(Product { a: &self.theta, b: &self.x })
-    }
-
-    /// x' P x of the row in hand; makes P x, and brings P up to date.
-    fn spread(&mut self) -> f64 {
-        if let Some(spread) = self.spread {
-            return spread;
-        }
-        let Self { inverse, x, along, next, waiting, features, .. } = self;
-        let scale = waiting.take();
-        self.arch.dispatch(Pass { inverse, scale, along, x: &x[..*features], next });
-        std::mem::swap(&mut self.along, &mut self.next);
-        let spread = self.arch.dispatch(Product { a: &self.along, b: &self.x });
-        *self.spread.insert(spread)
+        self.numbers.x[..self.features].copy_from_slice(features);
+        self.numbers.spread = None;
     }
 }
 
-struct Product<'a> {
-    a: &'a [f64],
-    b: &'a [f64],
-}
+/// Predicts the row in hand.
+struct Predict<'a>(&'a mut Numbers);
 
-impl WithSimd for Product<'_> {
+impl WithSimd for Predict<'_> {
     type Output = f64;
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) -> f64 {
-        dot(simd, self.a, self.b)
+        let plain = dot(simd, &self.0.theta, &self.0.x);
+        match self.0.rule {
+            Rule::Ridge => plain,
+            Rule::Forward => plain / (1.0 + self.0.spread(simd)),
+        }
     }
 }
 
-struct Add<'a> {
-    scale: f64,
-    row: &'a [f64],
-    to: &'a mut [f64],
+/// Learns from the label of the row in hand.
+struct Observe<'a> {
+    numbers: &'a mut Numbers,
+    label: f64,
 }
 
-impl WithSimd for Add<'_> {
+impl WithSimd for Observe<'_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        axpy(simd, self.scale, self.row, self.to);
+        let numbers = self.numbers;
+        let error = self.label - dot(simd, &numbers.theta, &numbers.x);
+        let scale = 1.0 / (1.0 + numbers.spread(simd));
+        axpy(simd, error * scale, &numbers.along, &mut numbers.theta);
+        numbers.waiting = Some(-scale);
+        numbers.spread = None;
     }
 }
 
-/// `P += scale along along'`, and `next = P x`, which is the sum of the rows of P by x because P is symmetric: no sum
-/// within a vector is needed.
-struct Pass<'a> {
-    inverse: &'a mut [f64],
-    scale: Option<f64>,
-    along: &'a [f64],
-    x: &'a [f64],
-    next: &'a mut [f64],
-}
-
-impl WithSimd for Pass<'_> {
-    type Output = ();
-
+impl Numbers {
+    /// x' P x of the row in hand; makes P x, and brings P up to date.
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        let width = self.along.len();
-        let vectors = width / S::F64_LANES;
+    fn spread<S: Simd>(&mut self, simd: S) -> f64 {
+        if let Some(spread) = self.spread {
+            return spread;
+        }
+        self.pass(simd);
+        std::mem::swap(&mut self.along, &mut self.next);
+        self.waiting = None;
+        *self.spread.insert(dot(simd, &self.along, &self.x))
+    }
+
+    /// `P += waiting along along'`, and `next = P x`, which is the sum of the rows of P by x because P is symmetric: no sum
+    /// within a vector is needed.
+    #[inline(always)]
+    fn pass<S: Simd>(&mut self, simd: S) {
+        let vectors = self.along.len() / S::F64_LANES;
         // Some columns at a time, as many as registers hold: their sums and their part of `along` stay there over all rows.
         let most = if S::REGISTER_COUNT >= 32 { 8 } else { 4 };
         let mut from = 0;
-        let mut pass = self;
         while from < vectors {
-            match (vectors - from).min(most) {
-                8.. => pass.columns::<S, 8>(simd, from),
-                4..8 => pass.columns::<S, 4>(simd, from),
-                2..4 => pass.columns::<S, 2>(simd, from),
-                _ => pass.columns::<S, 1>(simd, from),
-            }
-            from += match (vectors - from).min(most) {
-                8.. => 8,
-                4..8 => 4,
-                2..4 => 2,
-                _ => 1,
+            let width = (vectors - from).min(most);
+            from += match width {
+                8.. => self.columns::<S, 8, 1>(simd, from),
+                4..8 => self.columns::<S, 4, 2>(simd, from),
+                2..4 => self.columns::<S, 2, 2>(simd, from),
+                _ => self.columns::<S, 1, 2>(simd, from),
             };
         }
     }
-}
 
-impl Pass<'_> {
+    /// The same for `W` vectors of columns, `C` rows at a time, each in a chain of sums of its own: a single chain of few
+    /// vectors would wait for itself. Returns how many vectors these are.
     #[inline(always)]
-    fn columns<S: Simd, const W: usize>(&mut self, simd: S, from: usize) {
-        let width = self.along.len();
-        let part = |row: &[f64]| -> [S::f64s; W] {
-            let vectors = &S::as_simd_f64s(row).0[from..from + W];
-            std::array::from_fn(|n| vectors[n])
-        };
-        let mut sums = [simd.splat_f64s(0.0); W];
-        match self.scale {
-            Some(scale) => {
-                let along = part(self.along);
-                for ((row, &x), &a) in self.inverse.chunks_exact_mut(width).zip(self.x).zip(self.along) {
-                    let (x, a) = (simd.splat_f64s(x), simd.splat_f64s(scale * a));
-                    let row = &mut S::as_mut_simd_f64s(row).0[from..from + W];
-                    for n in 0..W {
-                        let updated = simd.mul_add_f64s(a, along[n], row[n]);
-                        row[n] = updated;
-                        sums[n] = simd.mul_add_f64s(x, updated, sums[n]);
-                    }
-                }
-            }
-            None => {
-                for (row, &x) in self.inverse.chunks_exact(width).zip(self.x) {
-                    let x = simd.splat_f64s(x);
-                    let row = &S::as_simd_f64s(row).0[from..from + W];
-                    for n in 0..W {
-                        sums[n] = simd.mul_add_f64s(x, row[n], sums[n]);
-                    }
+    fn columns<S: Simd, const W: usize, const C: usize>(&mut self, simd: S, from: usize) -> usize {
+        let Self { inverse, x, along, next, waiting, .. } = self;
+        let width = along.len();
+        let mut at = *<&[S::f64s; W]>::try_from(&S::as_simd_f64s(along).0[from..from + W]).expect("so many");
+        // Nothing waits: nothing is added.
+        let scale = simd.splat_f64s(waiting.unwrap_or(0.0));
+        for n in 0..W {
+            at[n] = simd.mul_f64s(scale, at[n]);
+        }
+        let mut sums = [[simd.splat_f64s(0.0); W]; C];
+        // Rows are padded to whole vectors, not to whole steps: the last step may be one of a single row.
+        let mut rows = inverse.chunks_exact_mut(C * width);
+        let mut numbers = x.chunks_exact(C).zip(along.chunks_exact(C));
+        for (rows, (x, a)) in rows.by_ref().zip(numbers.by_ref()) {
+            for c in 0..C {
+                let (x, a) = (simd.splat_f64s(x[c]), simd.splat_f64s(a[c]));
+                let row = &mut S::as_mut_simd_f64s(&mut rows[c * width..(c + 1) * width]).0[from..from + W];
+                for n in 0..W {
+                    let updated = simd.mul_add_f64s(a, at[n], row[n]);
+                    row[n] = updated;
+                    sums[c][n] = simd.mul_add_f64s(x, updated, sums[c][n]);
                 }
             }
         }
-        S::as_mut_simd_f64s(self.next).0[from..from + W].copy_from_slice(&sums);
+        let rest = rows.into_remainder();
+        if let (false, Some((x, a))) = (rest.is_empty(), numbers.next()) {
+            let (x, a) = (simd.splat_f64s(x[0]), simd.splat_f64s(a[0]));
+            let row = &mut S::as_mut_simd_f64s(&mut rest[..width]).0[from..from + W];
+            for n in 0..W {
+                let updated = simd.mul_add_f64s(a, at[n], row[n]);
+                row[n] = updated;
+                sums[0][n] = simd.mul_add_f64s(x, updated, sums[0][n]);
+            }
+        }
+        let next = &mut S::as_mut_simd_f64s(next).0[from..from + W];
+        for n in 0..W {
+            next[n] = if C == 2 { simd.add_f64s(sums[0][n], sums[C - 1][n]) } else { sums[0][n] };
+        }
+        W
     }
 }
 
