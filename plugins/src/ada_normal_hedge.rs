@@ -12,7 +12,7 @@
 //!
 //! Source: Luo & Schapire, "Achieving all with no parameters: AdaNormalHedge", COLT 2015, sections 3 and 5.1.
 
-use evenhand_core::{Mixer, Mixing, plugin};
+use evenhand_core::{Mixer, Mixing, Result, plugin};
 
 plugin! {
     /// Shares by regret, without a learning rate, for experts that may be asleep.
@@ -21,10 +21,13 @@ plugin! {
 }
 
 impl Mixer for AdaNormalHedge {
-    fn begin(&self, experts: usize) -> Box<dyn Mixing> {
-        Box::new(Regrets { sums: vec![(0.0, 0.0); experts] })
+    fn begin(&self, experts: usize) -> Result<Box<dyn Mixing>> {
+        Ok(Box::new(Regrets { sums: vec![(0.0, 0.0); experts] }))
     }
 }
+
+/// Where sums end, which would leave the range of numbers.
+const MOST: f64 = 1e300;
 
 /// R and C of each expert.
 #[derive(Clone)]
@@ -32,27 +35,30 @@ struct Regrets {
     sums: Vec<(f64, f64)>,
 }
 
-/// The two exponents of a weight.
-fn exponents(regret: f64, magnitude: f64) -> (f64, f64) {
+/// A weight as `exp(a) part / 2`: the exponent a, and the part, from 0 to 1, that the second exponential leaves.
+fn weight(regret: f64, magnitude: f64) -> (f64, f64) {
     let scale = 3.0 * (magnitude + 1.0);
-    let square = |x: f64| x.max(0.0).powi(2) / scale;
-    (square(regret + 1.0), square(regret - 1.0))
+    let over = (regret + 1.0).max(0.0);
+    let a = over * (over / scale);
+    // By how much the exponents differ: not by subtraction, which loses it where R is large.
+    let apart = if regret >= 1.0 { 4.0 * (regret / scale) } else { a };
+    (a, -(-apart).exp_m1())
 }
 
 /// Logarithm of the weight of an expert with that R and C; negative infinity where the weight is 0.
 pub fn log_weight(regret: f64, magnitude: f64) -> f64 {
-    let (a, b) = exponents(regret, magnitude);
-    if a > b { a - std::f64::consts::LN_2 + (-(b - a).exp_m1()).ln() } else { f64::NEG_INFINITY }
+    let (a, part) = weight(regret, magnitude);
+    a + (0.5 * part).ln()
 }
 
 /// Shares of experts with those R and C.
 pub fn shares(of: impl Iterator<Item = (f64, f64)> + Clone, shares: &mut [f64]) {
     // Over the largest exponent, which may be beyond the range of exponentials.
-    let most = of.clone().map(|(r, c)| exponents(r, c).0).fold(0.0, f64::max);
+    let most = of.clone().map(|(r, c)| weight(r, c).0).fold(0.0, f64::max);
     let mut sum = 0.0;
     for (share, (r, c)) in shares.iter_mut().zip(of) {
-        let (a, b) = exponents(r, c);
-        *share = if a > b { -(a - most).exp() * (b - a).exp_m1() } else { 0.0 };
+        let (a, part) = weight(r, c);
+        *share = (a - most).exp() * part;
         sum += *share;
     }
     if sum > 0.0 {
@@ -73,12 +79,31 @@ impl Mixing for Regrets {
         for (&i, &loss) in awake.iter().zip(losses) {
             let regret = mixed - loss;
             let (r, c) = &mut self.sums[i];
-            *r += regret;
-            *c += regret.abs();
+            *r = (*r + regret).clamp(-MOST, MOST);
+            *c = (*c + regret.abs()).min(MOST);
         }
     }
 
     fn copy(&self) -> Box<dyn Mixing> {
         Box::new(self.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_best_keeps_its_share_however_large_losses_are() {
+        for scale in [1.0, 1e8, 1e17, 1e150, 1e290] {
+            let mut mixing = AdaNormalHedge {}.begin(3).unwrap();
+            let mut got = [0.0; 3];
+            for _ in 0..20 {
+                mixing.shares(&[0, 1, 2], &mut got);
+                mixing.update(&[0, 1, 2], &got, &[0.0, scale, 2.0 * scale]);
+            }
+            mixing.shares(&[0, 1, 2], &mut got);
+            assert!(got[0] > 0.95 && got[0] >= got[1] && got[1] >= got[2], "{scale}: {got:?}");
+        }
     }
 }

@@ -11,20 +11,21 @@
 //!
 //! Source: Freund, Schapire, Singer & Warmuth, "Using and combining predictors that specialize", STOC 1997.
 
-use evenhand_core::{Mixer, Mixing, plugin};
+use evenhand_core::{Mixer, Mixing, Params, Result, plugin};
 
 plugin! {
     /// Exponential weights of experts that may be asleep.
     pub struct Exponential: Mixer = "exponential",
         from "Freund, Schapire, Singer & Warmuth 1997, Using and combining predictors that specialize" {
         /// By how much a loss counts.
-        eta: f64 = 0.5, in 0.0..;
+        eta: f64 = 0.5, in 0.0..=1e6;
     }
 }
 
 impl Mixer for Exponential {
-    fn begin(&self, experts: usize) -> Box<dyn Mixing> {
-        Box::new(Weights { eta: self.eta, logarithms: vec![0.0; experts] })
+    fn begin(&self, experts: usize) -> Result<Box<dyn Mixing>> {
+        self.check()?;
+        Ok(Box::new(Weights { eta: self.eta, logarithms: vec![0.0; experts] }))
     }
 }
 
@@ -43,21 +44,31 @@ impl Mixing for Weights {
         shares.iter_mut().for_each(|share| *share /= sum);
     }
 
-    fn update(&mut self, awake: &[usize], shares: &[f64], losses: &[f64]) {
-        // From the smallest loss on: at large losses all exponentials would be 0.
+    fn update(&mut self, awake: &[usize], _: &[f64], losses: &[f64]) {
+        // By logarithms alone: shares of those far behind can not be told from 0. From the smallest loss on: the others may
+        // be as large as numbers are.
         let least = losses.iter().copied().fold(f64::INFINITY, f64::min);
-        let over = |loss: f64| self.eta * (loss - least);
-        let mixed: f64 = shares.iter().zip(losses).map(|(share, &loss)| share * (-over(loss)).exp()).sum();
-        // The best expert may have no share that could be told from 0.
-        let mixed = mixed.max(f64::MIN_POSITIVE).ln();
+        let before = log_sum(awake.iter().map(|&i| self.logarithms[i]));
         for (&i, &loss) in awake.iter().zip(losses) {
-            self.logarithms[i] -= over(loss) + mixed;
+            let logarithm = &mut self.logarithms[i];
+            *logarithm = (*logarithm - self.eta * (loss - least)).max(LEAST);
         }
+        let gained = before - log_sum(awake.iter().map(|&i| self.logarithms[i]));
+        awake.iter().for_each(|&i| self.logarithms[i] += gained);
     }
 
     fn copy(&self) -> Box<dyn Mixing> {
         Box::new(self.clone())
     }
+}
+
+/// The logarithm of a weight that is as good as none.
+const LEAST: f64 = -1e300;
+
+/// Logarithm of a sum, by the logarithms of its parts.
+fn log_sum(of: impl Iterator<Item = f64> + Clone) -> f64 {
+    let most = of.clone().fold(f64::NEG_INFINITY, f64::max);
+    most + of.map(|x| (x - most).exp()).sum::<f64>().ln()
 }
 
 #[cfg(test)]
@@ -66,7 +77,7 @@ mod tests {
 
     #[test]
     fn weights_by_hand() {
-        let mut mixing = Exponential { eta: 1.0 }.begin(3);
+        let mut mixing = Exponential { eta: 1.0 }.begin(3).unwrap();
         let mut shares = [0.0; 2];
         mixing.shares(&[0, 2], &mut shares);
         assert_eq!(shares, [0.5; 2]);
@@ -76,5 +87,20 @@ mod tests {
         assert!((shares[0] - 2.0 / 3.0).abs() < 1e-15);
         mixing.shares(&[0, 1], &mut shares);
         assert!((shares[0] - 4.0 / 7.0).abs() < 1e-15, "4/3 of a weight against 1: {shares:?}");
+    }
+    /// Who sleeps keeps its weight, however much others lose: 0 and 1 change places twice, and have the weight of two again.
+    #[test]
+    fn large_losses_leave_sleepers_alone() {
+        let mut mixing = Exponential::default().begin(3).unwrap();
+        for losses in [[1e4, 0.0], [1e4, 0.0], [0.0, 2e4], [0.0, 2e4]] {
+            let mut shares = [0.0; 2];
+            mixing.shares(&[0, 1], &mut shares);
+            mixing.update(&[0, 1], &shares, &losses);
+        }
+        let mut shares = [0.0; 3];
+        mixing.shares(&[0, 1, 2], &mut shares);
+        for (got, expected) in shares.into_iter().zip([2.0 / 3.0, 0.0, 1.0 / 3.0]) {
+            assert!((got - expected).abs() < 1e-9, "{shares:?}");
+        }
     }
 }

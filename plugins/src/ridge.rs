@@ -8,7 +8,7 @@
 
 use crate::group_models::GroupModels;
 use crate::scope::Scope;
-use evenhand_core::{GroupPredictor, GroupRegressor, GroupTable, Result, Run, plugin};
+use evenhand_core::{GroupPredictor, GroupRegressor, GroupTable, Params, Result, Run, plugin};
 
 plugin! {
     /// Least squares with penalised weights and an intercept, for each group or for all rows.
@@ -23,6 +23,7 @@ plugin! {
 
 impl GroupRegressor for Ridge {
     fn fit(&self, table: &GroupTable, labels: &[f64], run: &Run) -> Result<Box<dyn GroupPredictor>> {
+        self.check()?;
         Ok(Box::new(GroupModels::fit(self.scope, self.alpha, table, labels, run)?))
     }
 }

@@ -1,6 +1,6 @@
 //! Equal shares for all experts that are awake, whatever they lost: what other mixers have to beat.
 
-use evenhand_core::{Mixer, Mixing, plugin};
+use evenhand_core::{Mixer, Mixing, Result, plugin};
 
 plugin! {
     /// Equal shares for all experts that are awake.
@@ -8,8 +8,8 @@ plugin! {
 }
 
 impl Mixer for UniformMixer {
-    fn begin(&self, _: usize) -> Box<dyn Mixing> {
-        Box::new(Equal)
+    fn begin(&self, _: usize) -> Result<Box<dyn Mixing>> {
+        Ok(Box::new(Equal))
     }
 }
 

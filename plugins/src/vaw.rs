@@ -12,14 +12,15 @@
 
 use crate::forecaster::{Bank, Rule};
 use crate::scope::Scope;
-use evenhand_core::{GroupRegressor, OnlineRegressor, Result, Run, plugin};
+use evenhand_core::{GroupRegressor, OnlineRegressor, Params, Result, Run, plugin};
 
 plugin! {
     /// Online ridge regression that counts the row to be predicted in, for each group or for all rows.
     pub struct Vaw: GroupRegressor = "vaw", from "Vovk 2001, Competitive on-line statistics" {
-        /// Weight of the squared norm of the weights.
+        /// Weight of the squared norm of the weights. A row of features of squared length beyond 10^13 lambda is refused:
+        /// double precision would keep too few digits of it.
         lambda: f64 = 1.0, in 1e-6..=1e6;
-        /// Whether each group has a model of its own.
+        /// Whether each group has a model of its own. One that has not learned yet predicts 0. Each takes d^2 numbers.
         scope: Scope = Scope::PerGroup;
         /// Whether predictions are held within 0 and 1, for labels that are. What is learned does not depend on it.
         clip: bool = false;
@@ -32,6 +33,7 @@ impl GroupRegressor for Vaw {
     }
 
     fn begin(&self, features: usize, groups: usize, _: &Run) -> Result<Box<dyn OnlineRegressor>> {
+        self.check()?;
         Ok(Box::new(Bank::new(Rule::Forward, self.scope, (features, groups), self.lambda, self.clip)))
     }
 }

@@ -42,7 +42,7 @@ const ROUNDING: f64 = 1e-12;
 
 impl Subject<'_> {
     fn begin(&self, experts: usize) -> Result<Box<dyn Mixing>> {
-        Ok(self.descriptor.build(&mut <dyn erased_serde::Deserializer>::erase(self.params))?.begin(experts))
+        self.descriptor.build(&mut <dyn erased_serde::Deserializer>::erase(self.params))?.begin(experts)
     }
 }
 
@@ -107,6 +107,11 @@ fn scenarios() -> Vec<(&'static str, Vec<Round>)> {
         ("no loss", rounds(everyone, |_, _| 0.0)),
         ("equal losses", rounds(everyone, |_, _| 0.25)),
         ("equal large losses", rounds(everyone, |_, _| 1e6)),
+        ("losses near the end of their range", rounds(everyone, |_, e| 1e300 * e as f64)),
+        (
+            "one far behind, then far before",
+            rounds(everyone, |round, e| if (e == 0) == (round < 2) { 1e17 } else { 0.0 }),
+        ),
         ("one without loss, others with large ones", rounds(everyone, |_, e| if e == 3 { 0.0 } else { 1e6 })),
         ("one with large losses, others without", rounds(everyone, |_, e| if e == 3 { 1e6 } else { 0.0 })),
         ("one awake at a time", rounds(|round| vec![round % EXPERTS], |round, _| (round % 3) as f64)),

@@ -1,12 +1,15 @@
 //! Mixers: shares for experts some of whom are asleep.
 
-use crate::Recipe;
+use crate::{Recipe, Result};
 
 /// A way of weighing experts by what they lost so far. Some of them are asleep in a round: they have no share in it and
 /// lose nothing.
 pub trait Mixer: Recipe {
     /// Starts with so many experts of whom nothing is known: their shares are equal.
-    fn begin(&self, experts: usize) -> Box<dyn Mixing>;
+    ///
+    /// # Errors
+    /// [`crate::Error::OutOfRange`] for parameters out of range.
+    fn begin(&self, experts: usize) -> Result<Box<dyn Mixing>>;
 }
 
 /// Shares that follow the losses. Experts of the same history have equal shares: those who were asleep all the time,

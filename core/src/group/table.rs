@@ -105,6 +105,12 @@ impl GroupTable {
         }
     }
 
+    /// The same with a single group that all rows are in.
+    pub fn into_one_group(self) -> Self {
+        let membership = DMatrix::from_element(1, self.rows(), true);
+        Self { membership, groups: vec!["all".into()], ..self }
+    }
+
     /// The same without rows.
     fn named(&self) -> Self {
         Self {

@@ -29,7 +29,7 @@ pub fn mae(predicted: &[f32], actual: &[f32]) -> Option<f64> {
 }
 
 /// Coefficient of determination of `predicted` for `actual`, at most 1; `None` for fewer than two values, or where all
-/// actual values are the same: there is no variance to explain.
+/// actual values are the same: there is no variance to explain. Others say 0 or 1 then.
 ///
 /// A prediction that is not finite makes the result not finite: it is never skipped.
 ///
@@ -37,14 +37,11 @@ pub fn mae(predicted: &[f32], actual: &[f32]) -> Option<f64> {
 /// When the lengths differ.
 pub fn r2(predicted: &[f64], actual: &[f64]) -> Option<f64> {
     assert_eq!(predicted.len(), actual.len(), "one predicted value for each actual value");
-    let constant = actual.windows(2).all(|pair| pair[0] == pair[1]);
-    if constant {
-        return None;
-    }
     let mean = actual.iter().sum::<f64>() / actual.len() as f64;
     let total: f64 = actual.iter().map(|a| (a - mean).powi(2)).sum();
     let error: f64 = predicted.iter().zip(actual).map(|(p, a)| (a - p).powi(2)).sum();
-    Some(1.0 - error / total)
+    let varied = actual.windows(2).any(|pair| pair[0] != pair[1]);
+    (varied && total > 0.0).then(|| 1.0 - error / total)
 }
 
 /// Mean of `loss(p_i - a_i)`.

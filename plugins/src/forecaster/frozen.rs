@@ -24,7 +24,7 @@ impl Function for Frozen {
         let plain = self.fit.predict(features);
         let spread = self.inverse.as_ref().map_or(0.0, |inverse| {
             let dot = |row: &[f64]| row.iter().zip(features).map(|(p, x)| p * x).sum::<f64>();
-            inverse.chunks_exact(features.len()).zip(features).map(|(row, x)| x * dot(row)).sum()
+            inverse.chunks_exact(features.len().max(1)).zip(features).map(|(row, x)| x * dot(row)).sum()
         });
         held(self.clip, plain / (1.0 + spread))
     }

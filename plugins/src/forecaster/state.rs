@@ -80,6 +80,9 @@ impl Forecaster {
     pub(crate) fn inverse(&self) -> Vec<f64> {
         let Numbers { inverse, along, waiting, .. } = &self.numbers;
         let (d, scale) = (self.features, waiting.unwrap_or(0.0));
+        if d == 0 {
+            return Vec::new();
+        }
         let rows = inverse.chunks_exact(along.len()).zip(along);
         rows.flat_map(|(row, a)| row[..d].iter().zip(along).map(move |(p, b)| p + scale * a * b)).collect()
     }
@@ -167,9 +170,7 @@ impl Numbers {
         let mut at = *<&[S::f64s; W]>::try_from(&S::as_simd_f64s(along).0[from..from + W]).expect("so many");
         // Nothing waits: nothing is added.
         let scale = simd.splat_f64s(waiting.unwrap_or(0.0));
-        for n in 0..W {
-            at[n] = simd.mul_f64s(scale, at[n]);
-        }
+        at.iter_mut().for_each(|at| *at = simd.mul_f64s(scale, *at));
         let mut sums = [[simd.splat_f64s(0.0); W]; C];
         // Rows are padded to whole vectors, not to whole steps: the last step may be one of a single row.
         let mut rows = inverse.chunks_exact_mut(C * width);

@@ -31,17 +31,20 @@ impl Attribute {
 /// Reads `NAME: GROUP CHANCE, GROUP CHANCE, ...`, once per attribute.
 ///
 /// # Errors
-/// [`evenhand_core::Error::OutOfRange`] for the first text that can not be read, chances that do not add up to 1, or a group
-/// that occurs twice.
+/// [`evenhand_core::Error::OutOfRange`] for the first text that can not be read, chances that do not add up to 1, or an
+/// attribute or a group that occurs twice.
 pub(super) fn read(texts: &[String]) -> Result<Vec<Attribute>> {
     if texts.is_empty() {
         return Err(refuse("attributes", "[]".into(), "at least one attribute".into()));
     }
-    let mut known = HashSet::new();
+    let (mut names, mut known) = (HashSet::new(), HashSet::new());
     let mut attributes = Vec::with_capacity(texts.len());
     for (at, text) in texts.iter().enumerate() {
         let wrong = |expected: String| refuse(format!("attributes[{at}]"), format!("\"{text}\""), expected);
-        let attribute = parse(text).map_err(wrong)?;
+        let (name, attribute) = parse(text).map_err(wrong)?;
+        if !names.insert(name) {
+            return Err(wrong(format!("each attribute once: there is a `{name}` before")));
+        }
         if let Some((twice, _)) = attribute.groups.iter().find(|(name, _)| !known.insert(name.clone())) {
             return Err(wrong(format!("each group once: there is a `{twice}` before")));
         }
@@ -51,7 +54,7 @@ pub(super) fn read(texts: &[String]) -> Result<Vec<Attribute>> {
 }
 
 /// Reads one attribute; the error is what was expected.
-fn parse(text: &str) -> Result<Attribute, String> {
+fn parse(text: &str) -> Result<(&str, Attribute), String> {
     let (name, list) = match text.split_once(':').map(|(name, list)| (name.trim(), list)) {
         Some((name, list)) if !name.is_empty() => (name, list),
         _ => return Err("NAME: GROUP CHANCE, GROUP CHANCE, ...".into()),
@@ -61,7 +64,7 @@ fn parse(text: &str) -> Result<Attribute, String> {
     if (sum - 1.0).abs() > SLACK {
         return Err(format!("chances of the groups of `{name}` that add up to 1, not {sum}"));
     }
-    Ok(Attribute { groups })
+    Ok((name, Attribute { groups }))
 }
 
 /// Reads `GROUP CHANCE`; the name of a group may have blanks inside.
@@ -124,6 +127,7 @@ mod tests {
         }
         assert!(say(&["S: a 0.5, b 0.4"]).ends_with("expected chances of the groups of `S` that add up to 1, not 0.9"));
         assert!(say(&["S: a 0.5, a 0.5"]).ends_with("expected each group once: there is a `S=a` before"));
+        assert!(say(&["S: a 1", "S: b 1"]).ends_with("expected each attribute once: there is a `S` before"));
         let again = say(&["S: a=b 1", "S=a: b 1"]);
         assert!(again.starts_with("`attributes[1]` = ") && again.ends_with("there is a `S=a=b` before"), "{again}");
     }

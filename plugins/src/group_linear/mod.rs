@@ -18,8 +18,8 @@
 //!
 //! Acharya, Arunachaleswaran, Kannan, Roth & Ziani, "Oracle efficient algorithms for groupwise regret", ICLR 2024,
 //! arXiv 2310.04652. Differences from the published generator:
-//! - Each random number has its own address (row, group): no global generator, the same bits at any number of threads, and
-//!   the same features whatever the labels are made of.
+//! - Each row has streams of its own for features, memberships and noise, each group one for its rule: no global generator,
+//!   the same bits at any number of threads, and the same features whatever the labels are made of.
 //! - Its "width" of the noise is the standard deviation, and is called that here.
 //! - Labels are scaled by what they are, not by their column's name.
 //!
@@ -84,7 +84,7 @@ impl Simulator for GroupLinear {
         let labels = if self.scaled { scaled(&raw) } else { raw };
         run.check()?;
         let column = format!("y_{}_{}", self.label.word(), self.over.word());
-        Ok(Box::new(Emitted(GroupData::new(Self::NAME, drawn.table()?, column, labels)?)))
+        Ok(Box::new(Emitted(GroupData::new(Self::NAME, drawn.into_table()?, column, labels)?)))
     }
 }
 
@@ -157,8 +157,8 @@ impl Drawn {
     ///
     /// # Errors
     /// [`Error::Shape`] where parts of it do not agree in size.
-    pub fn table(&self) -> Result<GroupTable> {
+    pub fn into_table(self) -> Result<GroupTable> {
         let names = (0..self.features.nrows()).map(|at| format!("x_{at}")).collect();
-        GroupTable::new(self.features.clone(), self.membership.clone(), names, self.groups.clone())
+        GroupTable::new(self.features, self.membership, names, self.groups)
     }
 }

@@ -19,7 +19,7 @@ fn the_table_is_what_was_drawn() {
     let recipe = small();
     let data = open(&recipe, 1);
     let drawn = recipe.draw(&on(1, 1)).unwrap();
-    assert_eq!(data.table, drawn.table().unwrap());
+    assert_eq!(data.table, drawn.clone().into_table().unwrap());
     assert_eq!((data.name.as_str(), data.label.as_str()), ("group-linear", "y_mean_active"));
     assert_eq!(data.table.feature_names(), ["x_0", "x_1", "x_2"]);
     let groups = ["SHAPE=circle", "SHAPE=square", "SHAPE=triangle", "COLOR=green", "COLOR=red"];

@@ -20,8 +20,8 @@
 //!
 //! A training row is left out of its own means: they would tell some of its rating, all of it where there is no other, and
 //! the regression would trust them more than new pairs bear out. m stays that of all rows: without the row, it would differ
-//! between items rated once by nothing but the rating itself. A grouping that tells every item, or every user, from all
-//! others undoes this: beside its indicator, a mean without the row tells what is missing. Users in the same groups get the
+//! between items rated once by nothing but the rating itself. Where a group holds a single user or a single item this is
+//! undone: within it, or beside its indicator, a mean without the row tells what is missing. `factors` has no such feature. Users in the same groups get the
 //! same order of items: this tells groups of users apart, not users.
 //!
 //! `factors`: the products of the factors of a base model. Its biases and constants are factors of its own
@@ -30,8 +30,9 @@
 //! The base model has seen the same rows: its products are nearer to their ratings than to those of new pairs, and
 //! the regression trusts them too much where the base model fits too well. There is no remedy here but its regularisation.
 //!
-//! Rows are learned from in the order of their times, or shuffled where there are none: a regressor that goes over them once
-//! should not meet one user after the other. The table takes 8 bytes for each rating and feature.
+//! Rows are learned from in the order of their times; those of one time, or without times, shuffled: a regressor that goes
+//! over them once should not meet one user after the other. The table takes 8 bytes for each rating and feature, and one for
+//! each rating and group.
 //!
 //! Group regressors: Acharya, Arunachaleswaran, Kannan, Roth & Ziani, "Oracle efficient algorithms for groupwise regret",
 //! ICLR 2024, arXiv 2310.04652.
@@ -146,7 +147,7 @@ impl GroupRegression {
         match found {
             Some(groups) => Ok(Cow::Borrowed(groups)),
             None => {
-                run.observer().note("the users have no grouping: one regression for all of them");
+                run.observer().note("no grouping of the users is protected: one regression for all of them");
                 let everyone = vec![("all users".to_string(), (0..users as u32).collect())];
                 Ok(Cow::Owned(Groups::new("everyone", users, everyone)?))
             }
@@ -159,15 +160,14 @@ const ROWS: usize = 1 << 16;
 
 /// The training rows with their ratings, in the order in which they are learned from.
 fn table(parts: &Parts, train: &Training<'_>, groups: &Groups, run: &Run) -> Result<(GroupTable, Vec<f64>)> {
-    let mut rows: Vec<(u32, u32, f32)> = train.ratings.iter().collect();
-    match train.ratings.times() {
-        Some(times) => {
-            let mut order: Vec<u32> = (0..rows.len() as u32).collect();
-            order.sort_by_key(|&row| times[row as usize]);
-            rows = order.iter().map(|&row| rows[row as usize]).collect();
-        }
-        None => rows.shuffle(&mut run.streams.child("group-regression/order").rng(0)),
+    let rows: Vec<(u32, u32, f32)> = train.ratings.iter().collect();
+    let mut order: Vec<u32> = (0..rows.len() as u32).collect();
+    order.shuffle(&mut run.streams.child("group-regression/order").rng(0));
+    if let Some(times) = train.ratings.times() {
+        // Rows of the same time stay shuffled.
+        order.sort_by_key(|&row| times[row as usize]);
     }
+    let rows: Vec<_> = order.iter().map(|&row| rows[row as usize]).collect();
     let mut features = DMatrix::zeros(parts.count(), rows.len());
     let mut membership = DMatrix::from_element(groups.len(), rows.len(), false);
     for (at, &row) in rows.iter().enumerate() {

@@ -238,7 +238,7 @@ fn fallbacks_are_told() {
     let parity = GroupRegression { groups: Some("parity".into()), ..recipe(Features::Factors) };
     assert!(said(&parity, &train).ends_with(": 6 of 12"));
     let bare = said(&recipe(Features::Factors), &Training::new(&data.ratings));
-    assert_eq!(bare, "the users have no grouping: one regression for all of them");
+    assert_eq!(bare, "no grouping of the users is protected: one regression for all of them");
 }
 
 #[test]

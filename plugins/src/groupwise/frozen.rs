@@ -2,7 +2,6 @@
 
 use super::candidates;
 use evenhand_core::{Error, GroupPredictor, GroupTable, Mixing, Result};
-use nalgebra::DMatrix;
 use std::collections::HashMap;
 
 pub(super) struct Frozen {
@@ -22,40 +21,36 @@ impl Frozen {
     ) -> Self {
         Self { shape, experts, mixing, always_on }
     }
-
-    /// The same rows for an expert, who knows one group that all are in.
-    fn of_one_group(table: &GroupTable) -> Result<GroupTable> {
-        let membership = DMatrix::from_element(1, table.rows(), true);
-        GroupTable::new(table.matrix().clone(), membership, table.feature_names().to_vec(), vec!["all".into()])
-    }
 }
 
 impl GroupPredictor for Frozen {
     fn predict(&self, table: &GroupTable, out: &mut [f64]) -> Result<()> {
         table.check_predicted(self.shape, out)?;
-        let rows = table.rows();
-        let single = Self::of_one_group(table)?;
-        let mut said = vec![0.0; self.experts.len() * rows];
-        for (expert, said) in self.experts.iter().zip(said.chunks_exact_mut(rows.max(1))) {
-            expert.predict(&single, said)?;
+        // What each expert says of the rows that it is for, row after row in the order of experts.
+        let mut said = vec![Vec::new(); table.rows()];
+        for (expert, of_expert) in self.experts.iter().enumerate() {
+            let of_all = expert == self.shape.1;
+            let rows: Vec<usize> = if of_all { (0..table.rows()).collect() } else { table.members(expert) };
+            let mut predictions = vec![0.0; rows.len()];
+            of_expert.predict(&table.select(&rows).into_one_group(), &mut predictions)?;
+            for (&row, prediction) in rows.iter().zip(predictions).filter(|(_, prediction)| !prediction.is_nan()) {
+                said[row].push((expert, prediction));
+            }
         }
         // Shares depend on who is awake alone.
         let mut shares: HashMap<Vec<usize>, Vec<f64>> = HashMap::new();
-        let mut awake = Vec::new();
-        for (row, out) in out.iter_mut().enumerate() {
-            let said = |expert: usize| said[expert * rows + row];
-            awake.clear();
-            awake.extend(candidates(table.row(row).1, self.always_on).filter(|&expert| !said(expert).is_nan()));
-            if awake.is_empty() {
+        for (said, out) in said.iter().zip(out) {
+            if said.is_empty() {
                 *out = f64::NAN;
                 continue;
             }
-            if !shares.contains_key(&awake) {
-                let mut new = vec![0.0; awake.len()];
-                self.mixing.shares(&awake, &mut new);
-                shares.insert(awake.clone(), new);
-            }
-            *out = awake.iter().zip(&shares[&awake]).map(|(&expert, share)| share * said(expert)).sum();
+            let awake: Vec<usize> = said.iter().map(|(expert, _)| *expert).collect();
+            let shares = shares.entry(awake).or_insert_with_key(|awake| {
+                let mut shares = vec![0.0; awake.len()];
+                self.mixing.shares(awake, &mut shares);
+                shares
+            });
+            *out = shares.iter().zip(said).map(|(share, (_, prediction))| share * prediction).sum();
         }
         Ok(())
     }
@@ -65,7 +60,7 @@ impl GroupPredictor for Frozen {
         if group >= self.shape.1 {
             return Err(Error::shape("group", format!("below {}", self.shape.1), group));
         }
-        self.experts[group].predict_by(0, &Self::of_one_group(table)?, out)
+        self.experts[group].predict_by(0, &table.clone().into_one_group(), out)
     }
 
     fn linear(&self, active: &[bool], out: &mut [f64]) -> Result<bool> {

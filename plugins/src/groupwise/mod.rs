@@ -11,7 +11,7 @@
 //!
 //! The expected loss is what the mixer learns from and what the paper measures; the loss of the prediction is never larger,
 //! because squared errors are convex. With N experts, AdaNormalHedge and losses in 0 to 1, the expected loss in the rows of
-//! every group is at most that of the group's own regressor and O(sqrt(T_g ln N)): the reduction calls any regressor as it
+//! every group is at most that of the group's own regressor plus O(sqrt(T_g ln N)): the reduction calls any regressor as it
 //! is, and its time per row grows with the number of groups, not with that of functions.
 //!
 //! Source: Acharya, Arunachaleswaran, Kannan, Roth & Ziani, "Oracle efficient algorithms for groupwise regret", ICLR 2024,
@@ -61,12 +61,14 @@ impl GroupRegressor for Groupwise {
         Ok(Box::new(Learner {
             shape: (features, groups),
             experts,
-            mixing: self.mixer.begin(count),
+            mixing: self.mixer.begin(count)?,
             always_on: self.always_on,
             awake: Vec::with_capacity(count),
             shares: Vec::with_capacity(count),
             losses: Vec::with_capacity(count),
             said: Vec::with_capacity(count),
+            features: vec![f64::NAN; features],
+            active: vec![false; groups],
             pending: false,
         }))
     }
@@ -86,7 +88,10 @@ struct Learner {
     losses: Vec<f64>,
     /// The same for others to see.
     said: Vec<Expert>,
-    /// Whether the row predicted last is not observed yet.
+    /// The row predicted last, and its groups.
+    features: Vec<f64>,
+    active: Vec<bool>,
+    /// Whether it is predicted without a failure, and not observed yet.
     pending: bool,
 }
 
@@ -96,39 +101,35 @@ impl OnlineRegressor for Learner {
         self.pending = false;
         self.awake.clear();
         self.said.clear();
-        let groups = self.shape.1;
-        for at in candidates(active, self.always_on) {
-            if let Some(prediction) = self.experts[at].predict(features, &[true])? {
-                self.awake.push(at);
-                self.said.push(Expert { group: (at < groups).then_some(at), prediction, weight: 0.0 });
-            }
+        let asked = self.ask(features, active);
+        if asked.is_err() {
+            self.said.clear();
         }
-        self.pending = true;
-        self.shares.resize(self.awake.len(), 0.0);
-        if self.awake.is_empty() {
-            return Ok(None);
-        }
-        self.mixing.shares(&self.awake, &mut self.shares);
-        self.said.iter_mut().zip(&self.shares).for_each(|(expert, &share)| expert.weight = share);
-        Ok(Some(self.said.iter().map(|expert| expert.weight * expert.prediction).sum()))
+        self.pending = asked.is_ok();
+        asked
     }
 
+    /// After an error of an expert nothing more can be learned: some may have learned, others not.
     fn observe(&mut self, features: &[f64], active: &[bool], label: f64) -> Result<()> {
         check_row(features, active, self.shape)?;
         if !label.is_finite() {
             return Err(Error::Diverged { what: "a label".into(), step: None });
         }
-        if !self.pending {
+        if !self.pending || self.features != features || self.active != active {
             self.predict(features, active)?;
         }
-        self.pending = false;
         self.losses.clear();
         self.losses.extend(self.said.iter().map(|expert| (expert.prediction - label).powi(2)));
+        if !self.losses.iter().all(|loss| loss.is_finite()) {
+            return Err(Error::Diverged { what: "a loss".into(), step: None });
+        }
+        self.pending = false;
+        // Who had no prediction may begin to learn all the same.
+        candidates(active, self.always_on).try_for_each(|at| self.experts[at].observe(features, &[true], label))?;
         if !self.awake.is_empty() {
             self.mixing.update(&self.awake, &self.shares, &self.losses);
         }
-        // Who had no prediction may begin to learn all the same.
-        candidates(active, self.always_on).try_for_each(|at| self.experts[at].observe(features, &[true], label))
+        Ok(())
     }
 
     fn experts(&self) -> &[Expert] {
@@ -138,6 +139,32 @@ impl OnlineRegressor for Learner {
     fn freeze(&self) -> Box<dyn GroupPredictor> {
         let experts = self.experts.iter().map(|expert| expert.freeze()).collect();
         Box::new(Frozen::new(self.shape, experts, self.mixing.copy(), self.always_on))
+    }
+}
+
+impl Learner {
+    /// Asks all experts whom the row is for, and mixes what they say.
+    fn ask(&mut self, features: &[f64], active: &[bool]) -> Result<Option<f64>> {
+        self.features.copy_from_slice(features);
+        self.active.copy_from_slice(active);
+        let groups = self.shape.1;
+        for at in candidates(active, self.always_on) {
+            if let Some(prediction) = self.experts[at].predict(features, &[true])? {
+                self.awake.push(at);
+                self.said.push(Expert { group: (at < groups).then_some(at), prediction, weight: 0.0 });
+            }
+        }
+        if self.awake.is_empty() {
+            return Ok(None);
+        }
+        self.shares.resize(self.awake.len(), 0.0);
+        self.mixing.shares(&self.awake, &mut self.shares);
+        self.said.iter_mut().zip(&self.shares).for_each(|(expert, &share)| expert.weight = share);
+        let mixed: f64 = self.said.iter().map(|expert| expert.weight * expert.prediction).sum();
+        if !mixed.is_finite() {
+            return Err(Error::Diverged { what: "a prediction".into(), step: None });
+        }
+        Ok(Some(mixed))
     }
 }
 

@@ -31,7 +31,7 @@ fn experts_learn_from_their_rows_alone() {
         let mut learner = recipe.begin(3, 2, &run).unwrap();
         let count = 2 + usize::from(recipe.always_on);
         let mut alone: Vec<_> = (0..count).map(|_| recipe.base.begin(3, 1, &run).unwrap()).collect();
-        let mut mixing = recipe.mixer.begin(count);
+        let mut mixing = recipe.mixer.begin(count).unwrap();
         for (t, &label) in labels.iter().enumerate() {
             let (x, active) = table.row(t);
             let awake: Vec<usize> = (0..count).filter(|&i| i == 2 || active[i]).collect();
@@ -71,4 +71,33 @@ fn what_can_not_learn_row_by_row_is_no_base() {
     let base = Base::from(Box::<crate::ols::Ols>::default() as Box<dyn GroupRegressor>);
     let refused = Groupwise { base, ..Default::default() }.begin(3, 2, &Run::new(0)).err().unwrap().to_string();
     assert_eq!(refused, "`ols` does not support learning row by row");
+}
+
+#[test]
+fn another_row_than_the_one_predicted_is_predicted_before_it_is_observed() {
+    let run = Run::new(0);
+    let [mut one, mut other] = [(); 2].map(|()| Groupwise::default().begin(1, 2, &run).unwrap());
+    for (x, active) in [([1.0], [true, false]), ([2.0], [true, true]), ([1.5], [false, true])] {
+        one.predict(&x, &active).unwrap();
+        one.observe(&x, &active, 0.5).unwrap();
+        other.predict(&[3.0], &[false, true]).unwrap();
+        other.observe(&x, &active, 0.5).unwrap();
+    }
+    let [one, other] = [one, other].map(|mut learner| learner.predict(&[1.0], &[true, true]).unwrap());
+    assert_eq!(one, other);
+}
+
+#[test]
+fn losses_out_of_range_are_refused_before_anything_is_learned() {
+    for recipe in recipes() {
+        let mut learner = recipe.begin(1, 2, &Run::new(0)).unwrap();
+        let active = [true, true];
+        for label in [0.5, 0.7] {
+            learner.predict(&[1.0], &active).unwrap();
+            learner.observe(&[1.0], &active, label).unwrap();
+        }
+        let before = learner.predict(&[1.0], &active).unwrap();
+        assert!(learner.observe(&[1.0], &active, 1e200).unwrap_err().to_string().contains("a loss became non-finite"));
+        assert_eq!(learner.predict(&[1.0], &active).unwrap(), before);
+    }
 }

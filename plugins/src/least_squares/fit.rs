@@ -16,54 +16,58 @@ pub struct Fit {
 
 /// Fits a linear function to some `rows` of `table`; `labels` has a label for every row of the table. `penalty` is the
 /// weight of the squared norm of the weights, from 0; at 0, of several best functions the one of least norm is taken.
-/// `None` without rows; of one row, no weights and its label.
+/// `None` without rows; of one row, no weights and its label. Numbers out of range make weights that are not finite.
 ///
 /// # Panics
-/// For a row out of range.
+/// For a row out of range, or fewer labels than rows of the table.
 pub fn fit(table: &GroupTable, rows: &[usize], labels: &[f64], penalty: f64) -> Option<Fit> {
-    if rows.is_empty() {
-        return None;
-    }
-    let n = rows.len() as f64;
-    let d = table.features();
+    let (first, d) = (*rows.first()?, table.features());
+    let row = |row: usize| table.row(row).0.iter().copied().chain([labels[row]]);
+    // From the first row on: sums of large numbers that hardly differ would lose what they differ by, and what does not vary
+    // has exactly its value as mean.
     let mut center = vec![0.0; d + 1];
-    for &row in rows {
-        center.iter_mut().zip(table.row(row).0).for_each(|(sum, x)| *sum += x);
-        center[d] += labels[row];
+    for &at in rows {
+        center.iter_mut().zip(row(at).zip(row(first))).for_each(|(sum, (x, first))| *sum += x - first);
     }
-    center.iter_mut().for_each(|sum| *sum /= n);
-    // What does not vary must not seem to, by the rounding of its mean.
-    for (j, mean) in center[..d].iter_mut().enumerate() {
-        let first = table.row(rows[0]).0[j];
-        if rows.iter().all(|&row| table.row(row).0[j] == first) {
-            *mean = first;
-        }
+    center.iter_mut().zip(row(first)).for_each(|(sum, first)| *sum = first + *sum / rows.len() as f64);
+    let mut largest = (0.0f64, 0.0f64);
+    for &at in rows {
+        let mut off = row(at).zip(&center).map(|(x, mean)| (x - mean).abs());
+        largest.0 = off.by_ref().take(d).fold(largest.0, f64::max);
+        largest.1 = off.fold(largest.1, f64::max);
     }
-    let centred = Centred::new(table, rows, labels, &center);
-    let weights = centred.normal(penalty).unwrap_or_else(|| centred.reflected(penalty));
+    let scales = (power_of_two(largest.0), power_of_two(largest.1));
+    let centred = Centred { table, rows, labels, center: &center, scales };
+    let penalty = penalty / scales.0 / scales.0;
+    let mut weights = match penalty.is_finite() {
+        true => centred.normal(penalty).unwrap_or_else(|| centred.reflected(penalty)),
+        // Next to it, features are nothing.
+        false => vec![0.0; d],
+    };
+    weights.iter_mut().for_each(|w| *w *= scales.1 / scales.0);
     let intercept = center[d] - weights.iter().zip(&center).map(|(w, mean)| w * mean).sum::<f64>();
     Some(Fit { weights, intercept })
 }
 
+/// A power of two near `x`, to divide by without rounding; 1 for 0.
+pub(super) fn power_of_two(x: f64) -> f64 {
+    if x > 0.0 && x.is_finite() { x.log2().round().clamp(-1000.0, 1000.0).exp2() } else { 1.0 }
+}
+
 /// Rows less their mean.
 pub(super) struct Centred<'a> {
-    table: &'a GroupTable,
-    rows: &'a [usize],
-    labels: &'a [f64],
+    pub(super) table: &'a GroupTable,
+    pub(super) rows: &'a [usize],
+    pub(super) labels: &'a [f64],
     /// Means of the features, then of the label.
-    center: &'a [f64],
+    pub(super) center: &'a [f64],
+    /// What features and labels are divided by, so that squares stay in range.
+    pub(super) scales: (f64, f64),
 }
 
-impl<'a> Centred<'a> {
-    /// Some rows, whose means are those of `center`.
-    pub(super) fn new(table: &'a GroupTable, rows: &'a [usize], labels: &'a [f64], center: &'a [f64]) -> Self {
-        Self { table, rows, labels, center }
-    }
-}
-
-/// Share of a feature's variance that the features before it leave unexplained, below which the normal equations lose
-/// too many digits: the error is about the rounding unit over this.
-const APART: f64 = 1e-4;
+/// The normal equations lose about as many digits as this has: a bound on the condition of their matrix with the diagonal
+/// scaled to 1.
+const WORST: f64 = 1e6;
 
 /// Rows whose products are summed up at once.
 const BLOCK: usize = 128;
@@ -74,12 +78,12 @@ impl Centred<'_> {
         let d = self.table.features();
         let features = self.table.row(row).0;
         for j in 0..d {
-            to[j] = features[j] - self.center[j];
+            to[j] = (features[j] - self.center[j]) / self.scales.0;
         }
-        to[d] = self.labels[row] - self.center[d];
+        to[d] = (self.labels[row] - self.center[d]) / self.scales.1;
     }
 
-    /// By the normal equations, unless they lose digits.
+    /// By the normal equations, unless they lose digits or rank.
     pub(super) fn normal(&self, penalty: f64) -> Option<Vec<f64>> {
         let d = self.table.features();
         let width = padded(d + 1);
@@ -95,11 +99,20 @@ impl Centred<'_> {
         let mut weights: Vec<f64> = (0..width).map(|j| if j < d { gram[j * width + d] } else { 0.0 }).collect();
         // The label is no unknown.
         gram.chunks_exact_mut(width).for_each(|row| row[d] = 0.0);
+        let largest = (0..d).map(|j| gram[j * width + j]).fold(0.0, f64::max);
+        if largest == 0.0 {
+            return Some(vec![0.0; d]);
+        }
         for j in 0..d {
-            gram[j * width + j] += penalty;
+            let diagonal = &mut gram[j * width + j];
+            // What does not vary has no products with others: any number makes its weight 0.
+            *diagonal = if *diagonal == 0.0 { largest } else { *diagonal } + penalty;
         }
         let before: Vec<f64> = (0..d).map(|j| gram[j * width + j]).collect();
-        arch.dispatch(Solve { gram: &mut gram, before: &before, width, to: &mut weights }).then(|| {
+        // Where singular values may be so far apart that the smallest counts as 0, the triangle has to look.
+        let noise = f64::EPSILON * self.rows.len().max(d) as f64;
+        let most = (1.0 / (noise * noise)).min(1e20);
+        arch.dispatch(Solve { gram: &mut gram, before: &before, width, most, to: &mut weights }).then(|| {
             weights.truncate(d);
             weights
         })
@@ -144,6 +157,8 @@ struct Solve<'a> {
     /// The diagonal.
     before: &'a [f64],
     width: usize,
+    /// Bound on the condition of the matrix as it is.
+    most: f64,
     to: &'a mut [f64],
 }
 
@@ -152,17 +167,36 @@ impl WithSimd for Solve<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) -> bool {
-        let Self { gram, before, width, to } = self;
+        let Self { gram, before, width, most, to } = self;
         let d = before.len();
         let mut inverse = vec![0.0; width];
-        if before.contains(&0.0) || !cholesky(simd, gram, d, width, &mut inverse) {
+        if !cholesky(simd, gram, d, width, &mut inverse) {
             return false;
         }
-        let apart = |(&diagonal, &inverse): (&f64, &f64)| 1.0 / (inverse * inverse) >= APART * diagonal;
-        if !before.iter().zip(&inverse).all(apart) {
+        // The largest eigenvalue is at most the trace, the inverse of the smallest one at most that of the inverse.
+        let of_inverse = inverse_diagonal(gram, d, width, &inverse);
+        let scaled: f64 = before.iter().zip(&of_inverse).map(|(a, b)| a * b).sum();
+        let plain = before.iter().sum::<f64>() * of_inverse.iter().sum::<f64>();
+        if !(scaled * d as f64 <= WORST && plain <= most) {
             return false;
         }
         solve(simd, gram, d, width, &inverse, to);
         true
     }
+}
+
+/// The diagonal of the inverse of U'U: the squared lengths of the rows of the inverse of U.
+fn inverse_diagonal(u: &[f64], d: usize, width: usize, inverse: &[f64]) -> Vec<f64> {
+    let mut squares = vec![0.0; d];
+    let mut column = vec![0.0; d];
+    for k in 0..d {
+        // Solves U c = e_k from below.
+        column[k] = inverse[k];
+        for i in (0..k).rev() {
+            let sum: f64 = (i + 1..=k).map(|j| u[i * width + j] * column[j]).sum();
+            column[i] = -sum * inverse[i];
+        }
+        squares.iter_mut().zip(&column[..=k]).for_each(|(sum, c)| *sum += c * c);
+    }
+    squares
 }

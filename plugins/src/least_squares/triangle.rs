@@ -7,7 +7,7 @@ use pulp::{Arch, Simd, WithSimd};
 /// Rows that are reflected into the triangle at once: a multiple of the lanes of a padded row.
 const BLOCK: usize = 256;
 
-/// The upper triangle R of rows `[x y]`: R'R is their Gram matrix.
+/// The upper triangle R of rows `[x y]`: R'R is their Gram matrix. The largest of their numbers should be about 1.
 pub(super) struct Triangle {
     width: usize,
     /// Row-major, width x width.
@@ -71,9 +71,9 @@ impl Triangle {
         let beside = at(d, d);
         let finite = r.iter().chain(&z).all(|v| v.is_finite());
         if d == 0 || !finite {
-            // Overflow shows in the loss.
-            let loss = if finite { beside * beside } else { f64::NAN };
-            return Solution { loss, rank: 0, weights: vec![0.0; d], directions: DMatrix::zeros(0, d) };
+            // Overflow shows in everything.
+            let (loss, weight) = if finite { (beside * beside, 0.0) } else { (f64::NAN, f64::NAN) };
+            return Solution { loss, rank: 0, weights: vec![weight; d], directions: DMatrix::zeros(0, d) };
         }
         // R P = Q [A B; 0 0], then [A B] = L Z' with orthonormal columns of Z: a complete orthogonal decomposition. Not by
         // the library's singular values, which lose digits where R is of lower rank.
@@ -109,6 +109,9 @@ impl Solution {
     }
 }
 
+/// A squared length that is left of a column by rounding of rounding: to divide by it would overflow. Numbers are about 1.
+const NOTHING: f64 = 1e-250;
+
 /// Reflects the block into the triangle: column by column, each reflection takes in one row of the triangle and the block.
 struct Reflect<'a> {
     width: usize,
@@ -127,7 +130,7 @@ impl WithSimd for Reflect<'_> {
             let v = &left[k * BLOCK..];
             let row = &mut r[k * width + k..(k + 1) * width];
             let square = dot(simd, v, v);
-            if square == 0.0 {
+            if square < NOTHING {
                 continue;
             }
             let head = row[0];

@@ -90,7 +90,7 @@ pub(crate) fn check(file: &File) -> Result<usize, String> {
         let found = Hindsight::of(&all, &members, &case.labels);
         let loss: f64 = members.iter().map(|&t| losses[t]).sum();
         let last = *members.last().ok_or("a group without members")?;
-        let but_last = found.without(all.row(last).0, case.labels[last]);
+        let but_last = found.without(&all, &members, &case.labels, last);
         let got = [members.len() as f64, loss, found.loss, but_last];
         let expected =
             [sums.size as f64, sums.single_ridge_loss_sum, sums.hindsight_sse_all, sums.hindsight_sse_but_last];

@@ -138,7 +138,7 @@ impl Sample {
         let data = recipe.open(&run).and_then(|world| world.table()).map_err(text)?;
         let drawn = recipe.draw(&run).map_err(text)?;
         let labels = drawn.labels(Aggregation::Mean, Over::Active).map_err(text)?;
-        let same = data.table == drawn.table().map_err(text)? && data.labels == scaled(&labels);
+        let same = data.table == drawn.clone().into_table().map_err(text)? && data.labels == scaled(&labels);
         ensure(same, || "the world emits another table".into())
     }
 

@@ -54,11 +54,11 @@ struct Mixed {
 }
 
 impl Mixer for Exponential {
-    fn begin(&self, experts: usize) -> Box<dyn Mixing> {
+    fn begin(&self, experts: usize) -> Result<Box<dyn Mixing>> {
         let mut lost = vec![0.0; experts];
         lost[0] = if self.flaw == Flaw::Biased { -1e-6 } else { 0.0 };
         let lost = Arc::new(Mutex::new(lost));
-        Box::new(Mixed { flaw: self.flaw, begun: BEGUN.fetch_add(1, Ordering::Relaxed), lost })
+        Ok(Box::new(Mixed { flaw: self.flaw, begun: BEGUN.fetch_add(1, Ordering::Relaxed), lost }))
     }
 }
 

@@ -91,6 +91,7 @@ pub(super) fn degenerate() -> Vec<(&'static str, GroupTable, Vec<f64>)> {
         ("a single row", table(varied(3, 1), DMatrix::from_element(2, 1, true)), labels(1)),
         ("more features than rows", table(varied(12, 4), halves(4)), labels(4)),
         ("labels that do not vary", table(varied(3, 8), halves(8)), vec![0.5; 8]),
+        ("no feature", table(DMatrix::zeros(0, 8), halves(8)), labels(8)),
         ("no group", table(varied(3, 8), DMatrix::from_element(0, 8, true)), labels(8)),
     ]
 }

@@ -117,13 +117,16 @@ impl Sums {
         (self.own_rows > 0 && self.own_rows + self.silent == self.rows).then_some(self.own)
     }
 
-    /// Loss of the best linear function.
-    fn best(&self, hindsight: &Hindsight, data: &GroupData, comparator: Comparator) -> f64 {
+    /// Loss of the best linear function of all rows, where `group` is `None`, or of those of that group.
+    fn best(&self, hindsight: &Hindsight, data: &GroupData, group: Option<usize>, comparator: Comparator) -> f64 {
         match comparator {
             Comparator::AllRows => hindsight.loss,
             // No row is left to lose on.
             Comparator::AllButLast if self.rows == 1 => 0.0,
-            Comparator::AllButLast => hindsight.without(data.table.row(self.last).0, data.labels[self.last]),
+            Comparator::AllButLast => {
+                let rows = group.map_or_else(|| (0..data.table.rows()).collect(), |group| data.table.members(group));
+                hindsight.without(&data.table, &rows, &data.labels, self.last)
+            }
         }
     }
 }
@@ -136,12 +139,13 @@ fn figures(
 ) -> Vec<Figure> {
     let mut figures = Vec::new();
     let (mut worst, mut groups) = (f64::NEG_INFINITY, 0);
-    for ((part, sums), hindsight) in parts(&ground.data.table).zip(&followed.parts).zip(hindsight) {
+    let of_parts = parts(&ground.data.table).zip(&followed.parts).zip(hindsight);
+    for (at, ((part, sums), hindsight)) in of_parts.enumerate() {
         let Some(hindsight) = hindsight else {
             figures.push(figure("rows", part, 0.0, 0));
             continue;
         };
-        let best = sums.best(hindsight, &ground.data, comparator);
+        let best = sums.best(hindsight, &ground.data, at.checked_sub(1), comparator);
         let regret = sums.loss - best;
         if part.is_some() {
             worst = f64::max(worst, regret);
