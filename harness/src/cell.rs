@@ -208,14 +208,14 @@ pub fn digest(data: &Dataset) -> String {
 }
 
 /// The BLAKE3 hash of everything in a table of features and memberships that can influence a result: features, memberships,
-/// labels, and the names of the groups, which figures are called after. Not its name, nor the names of features and label.
+/// labels, and the names of features and groups. Not its name, nor that of the label.
 pub fn digest_of_table(data: &GroupData) -> String {
     let table = &data.table;
     let mut hash = blake3::Hasher::new();
     for count in [table.rows(), table.features(), table.groups().len()] {
         hash.update(&(count as u64).to_le_bytes());
     }
-    for name in table.groups() {
+    for name in table.groups().iter().chain(table.feature_names()) {
         hash.update(&(name.len() as u64).to_le_bytes());
         hash.update(name.as_bytes());
     }
@@ -312,16 +312,17 @@ mod tests {
             GroupData::new(name, table, "y", vec![label]).unwrap()
         };
         let base = digest_of_table(&data(1.0, true, 2.0, ["d", "g", "x"]));
-        assert_eq!(digest_of_table(&data(1.0, true, 2.0, ["e", "g", "z"])), base);
+        assert_eq!(digest_of_table(&data(1.0, true, 2.0, ["e", "g", "x"])), base);
         let others = [
             data(1.5, true, 2.0, ["d", "g", "x"]),
             data(1.0, false, 2.0, ["d", "g", "x"]),
             data(1.0, true, 2.5, ["d", "g", "x"]),
             data(1.0, true, 2.0, ["d", "h", "x"]),
+            data(1.0, true, 2.0, ["d", "g", "z"]),
         ];
         let mut digests: Vec<String> = others.iter().map(digest_of_table).chain([base]).collect();
         digests.sort();
         digests.dedup();
-        assert_eq!(digests.len(), 5);
+        assert_eq!(digests.len(), 6);
     }
 }

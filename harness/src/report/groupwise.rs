@@ -65,7 +65,7 @@ pub struct GroupRunSummary {
 pub struct WithoutR2 {
     /// The group; `None` for all rows.
     pub group: Option<String>,
-    /// Why: `no test row`, `no prediction`, `one test row` or `constant labels`.
+    /// Why: `no test row`, `no prediction`, `one test row`, `one row with a prediction` or `constant labels`.
     pub reason: &'static str,
     /// Number of cells.
     pub cells: usize,
@@ -161,6 +161,7 @@ fn without_r2(outcomes: &[&Outcome]) -> Vec<WithoutR2> {
             let reason = match of("rmse", &held.group).map(|rmse| rmse.n) {
                 None if held.value == 0.0 => "no test row",
                 None => "no prediction",
+                Some(1) if held.value > 1.0 => "one row with a prediction",
                 Some(1) => "one test row",
                 Some(_) => "constant labels",
             };
@@ -191,10 +192,26 @@ fn shown(figure: &MeanFigure) -> String {
     with_deviation(figure, digits(figure.mean))
 }
 
-/// Mean and standard deviation with so many digits behind the point.
+/// Mean and standard deviation with so many digits behind the point, or short where the mean is large or tiny.
 fn with_deviation(figure: &MeanFigure, digits: usize) -> String {
-    let sd = figure.sd.map_or_else(String::new, |sd| format!(" ±{}", rounded(sd, digits).trim_start_matches('0')));
-    format!("{}{sd}", rounded(figure.mean, digits))
+    let one = |value: f64| if out_of_size(figure.mean) { format!("{value:.2e}") } else { rounded(value, digits) };
+    let sd = figure.sd.map_or_else(String::new, |sd| {
+        let text = one(sd);
+        // A point is enough of a zero.
+        let text = text.strip_prefix("0.").map_or(text.clone(), |digits| format!(".{digits}"));
+        format!(" ±{text}")
+    });
+    format!("{}{sd}", one(figure.mean))
+}
+
+/// A number alone, likewise.
+fn alone(value: f64) -> String {
+    if out_of_size(value) { format!("{value:.2e}") } else { rounded(value, digits(value)) }
+}
+
+/// Whether a number would have too many digits, or none.
+fn out_of_size(value: f64) -> bool {
+    value != 0.0 && !(5e-4..1e7).contains(&value.abs())
 }
 
 /// Digits behind the point of a number of that size.

@@ -1,6 +1,6 @@
 //! Learning from a whole table, measured on rows that were held out.
 
-use super::{CROSS, Ground, figure, finite, parts};
+use super::{CROSS, Ground, figure, finite, parts, rows_of};
 use crate::protocol::{Figure, Measured, Seconds};
 use crate::split::{share, shuffle_front};
 use evenhand_core::{Error, GroupData, GroupPredictor, GroupRegressor, GroupTable, Result, Run};
@@ -34,12 +34,9 @@ pub(super) fn measure(recipe: &dyn GroupRegressor, ground: &Ground, test: f64, r
     run.check()?;
     let start = Instant::now();
     let mut figures = held_out(fitted.as_ref(), &test, run)?;
-    let rows = |table: &GroupTable| -> Vec<usize> {
-        std::iter::once(table.rows()).chain((0..table.groups().len()).map(|g| table.members(g).len())).collect()
-    };
-    let (train_rows, test_rows) = (rows(&train.table), rows(&test.table));
-    for (at, part) in parts(&data.table).enumerate() {
-        let (learned, held) = (train_rows[at], test_rows[at]);
+    let both = rows_of(&train.table).zip(rows_of(&test.table));
+    for (part, (learned, held)) in parts(&data.table).zip(both) {
+        let (learned, held) = (learned.len(), held.len());
         figures.push(figure("train-rows", part, learned as f64, learned));
         figures.push(figure("test-rows", part, held as f64, held));
     }
@@ -67,8 +64,10 @@ pub fn held_out(fitted: &dyn GroupPredictor, test: &GroupData, run: &Run) -> Res
     let mut out = vec![f64::NAN; test.table.rows()];
     fitted.predict(&test.table, &mut out)?;
     let mut figures = predicted(&test.table, &errors(test, &out)?);
-    let silent = out.iter().filter(|prediction| prediction.is_nan()).count();
-    figures.push(figure("no-prediction", None, silent as f64, out.len()));
+    for (part, rows) in parts(&test.table).zip(rows_of(&test.table)) {
+        let silent = rows.iter().filter(|&&row| out[row].is_nan()).count();
+        figures.push(figure("no-prediction", part, silent as f64, rows.len()));
+    }
     figures.extend(crossed(fitted, test, &mut out, run)?);
     Ok(figures)
 }
@@ -80,13 +79,14 @@ fn predicted(table: &GroupTable, errors: &[Errors]) -> Vec<Figure> {
         figures.extend(errors.r2().map(|r2| figure("r2", part, r2, errors.rows)));
         figures.extend(errors.rmse().map(|rmse| figure("rmse", part, rmse, errors.rows)));
     }
-    let of_groups = |of: fn(&Errors) -> Option<f64>| errors[1..].iter().filter_map(of).collect::<Vec<f64>>();
-    let (r2, rmse) = (of_groups(Errors::r2), of_groups(Errors::rmse));
-    let worst = |metric, values: &[f64], worse: fn(f64, f64) -> f64| {
-        values.iter().copied().reduce(worse).map(|worst| figure(metric, None, worst, values.len()))
+    // A worst one is of as many rows as its group has.
+    let mut worst = |metric, of: fn(&Errors) -> Option<f64>, worse: fn(&f64, &f64) -> std::cmp::Ordering| {
+        let groups = errors[1..].iter().filter_map(|errors| Some((of(errors)?, errors.rows)));
+        let found = groups.max_by(|a, b| worse(&a.0, &b.0));
+        figures.extend(found.map(|(value, rows)| figure(metric, None, value, rows)));
     };
-    figures.extend(worst("worst-r2", &r2, f64::min));
-    figures.extend(worst("worst-rmse", &rmse, f64::max));
+    worst("worst-r2", Errors::r2, |a, b| b.total_cmp(a));
+    worst("worst-rmse", Errors::rmse, f64::total_cmp);
     figures
 }
 

@@ -24,13 +24,16 @@
 //! | `loss` | sum of losses of the prediction | lower |
 //! | `expected-loss` | sum of losses of an expert drawn by its weight; `loss` where there are no experts | lower |
 //! | `hindsight` | loss of the best linear function of the features: see [`Comparator`](crate::experiment::Comparator) | - |
-//! | `rank` | of the features in the group | - |
+//! | `rank` | of the features of all rows of the group | - |
 //! | `rows` | number of rows | - |
-//! | `no-prediction` | number of rows without a prediction, which cost nothing; their labels are learned from | 0 |
+//! | `no-prediction` | number of rows without a prediction; their labels are learned from | 0 |
 //! | `experts` | mean number of experts behind a prediction, of regressors made of experts | - |
 //!
-//! * Numbers are of all rows and of each group. The n of a figure is the number of rows with a prediction (batch) or of
-//!   rows (online) behind it; of a worst one, the number of groups.
+//! * Numbers are of all rows and of each group. The n of an error of held-out rows is the number of those with a
+//!   prediction, of `experts` the number of predictions, of other figures the number of rows; that of a worst one is of its
+//!   group.
+//! * Where a row has no prediction, there is no regret of it, nor of its groups and of all rows: who says nothing would lose
+//!   nothing.
 //! * R2 is not defined for fewer than two rows, nor for labels that are all the same: then there is no figure. A group
 //!   without a member has `rows` 0, or `train-rows` and `test-rows` 0, and no other figure.
 //! * A batch regressor sees features and memberships of test rows, never their labels; an online one sees a label after it
@@ -94,12 +97,16 @@ impl Ground {
             return Ok(found);
         }
         let GroupData { table, labels, .. } = &self.data;
-        let everybody: Vec<usize> = (0..table.rows()).collect();
-        let parts = std::iter::once(everybody).chain((0..table.groups().len()).map(|group| table.members(group)));
         let mut found = Vec::new();
-        for rows in parts {
+        for (part, rows) in parts(table).zip(rows_of(table)) {
             run.check()?;
-            found.push((!rows.is_empty()).then(|| run.install(|| Hindsight::of(table, &rows, labels))));
+            let best = (!rows.is_empty()).then(|| run.install(|| Hindsight::of(table, &rows, labels)));
+            if best.as_ref().is_some_and(|best| !best.loss.is_finite()) {
+                let of = part.map_or_else(|| "all rows".into(), |group| format!("`{group}`"));
+                let why = "its squared errors leave the range of numbers: scale features and labels";
+                return Err(Error::Unusable(format!("the best linear function of {of}: {why}")));
+            }
+            found.push(best);
         }
         Ok(self.hindsight.get_or_init(|| found))
     }
@@ -108,6 +115,11 @@ impl Ground {
 /// What figures call all rows, then each group.
 fn parts(table: &GroupTable) -> impl Iterator<Item = Option<&str>> {
     std::iter::once(None).chain(table.groups().iter().map(|group| Some(group.as_str())))
+}
+
+/// All rows, then those of each group.
+fn rows_of(table: &GroupTable) -> impl Iterator<Item = Vec<usize>> {
+    std::iter::once((0..table.rows()).collect()).chain((0..table.groups().len()).map(|group| table.members(group)))
 }
 
 /// Measures the regressor of `case`. `run` is that of the cell: test rows are drawn from its child `split`, the order from

@@ -112,9 +112,9 @@ impl Sums {
         }
     }
 
-    /// Losses of the expert of this part, where it took part in every prediction: otherwise they are of other rows.
+    /// Losses of the expert of this part, where it took part in all rows: otherwise they are of other rows.
     fn own_loss(&self) -> Option<f64> {
-        (self.own_rows > 0 && self.own_rows + self.silent == self.rows).then_some(self.own)
+        (self.own_rows == self.rows).then_some(self.own)
     }
 
     /// Loss of the best linear function of all rows, where `group` is `None`, or of those of that group.
@@ -138,7 +138,7 @@ fn figures(
     comparator: Comparator,
 ) -> Vec<Figure> {
     let mut figures = Vec::new();
-    let (mut worst, mut groups) = (f64::NEG_INFINITY, 0);
+    let mut worst = (f64::NEG_INFINITY, 0);
     let of_parts = parts(&ground.data.table).zip(&followed.parts).zip(hindsight);
     for (at, ((part, sums), hindsight)) in of_parts.enumerate() {
         let Some(hindsight) = hindsight else {
@@ -146,16 +146,17 @@ fn figures(
             continue;
         };
         let best = sums.best(hindsight, &ground.data, at.checked_sub(1), comparator);
-        let regret = sums.loss - best;
-        if part.is_some() {
-            worst = f64::max(worst, regret);
-            groups += 1;
-        }
         let mut push = |metric: &str, value| figures.push(figure(metric, part, value, sums.rows));
-        push("regret", regret);
-        push("expected-regret", sums.expected - best);
-        if let Some(own) = sums.own_loss() {
-            push("own-regret", own - best);
+        // Who says nothing loses nothing, and hindsight loses on all rows: nothing to compare.
+        if sums.silent == 0 {
+            push("regret", sums.loss - best);
+            push("expected-regret", sums.expected - best);
+            if let Some(own) = sums.own_loss() {
+                push("own-regret", own - best);
+            }
+            if part.is_some() && sums.loss - best > worst.0 {
+                worst = (sums.loss - best, sums.rows);
+            }
         }
         push("loss", sums.loss);
         push("expected-loss", sums.expected);
@@ -164,7 +165,7 @@ fn figures(
         push("rows", sums.rows as f64);
         push("no-prediction", sums.silent as f64);
     }
-    figures.extend((groups > 0).then(|| figure("worst-regret", None, worst, groups)));
+    figures.extend((worst.1 > 0).then(|| figure("worst-regret", None, worst.0, worst.1)));
     let all = &followed.parts[0];
     let predicted = all.rows - all.silent;
     if followed.experts > 0 && predicted > 0 {

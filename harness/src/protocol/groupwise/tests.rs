@@ -223,13 +223,17 @@ fn the_comparator_of_published_tables_leaves_out_the_last_row() {
 }
 
 #[test]
-fn rows_without_a_prediction_cost_nothing_and_are_counted() {
+fn rows_without_a_prediction_are_counted_and_leave_no_regret() {
     let figures = online(json!({ "experts": true, "always_on": false, "level": 9.0 }), Comparator::AllRows);
     expect(&figures, "no-prediction", [1.0, 0.0, 0.0]);
     expect(&figures, "rows", [4.0, 2.0, 2.0]);
     // 10, 10.5 and 11 for 1, 3 and 2.
     expect(&figures, "loss", [81.0 + 56.25 + 81.0, 81.0 + 56.25, 56.25 + 81.0]);
-    assert_eq!((value(&figures, "own-regret", ""), value(&figures, "own-regret", "a").is_some()), (None, true));
+    for metric in ["regret", "expected-regret", "own-regret"] {
+        let of = |group| value(&figures, metric, group).is_some();
+        assert_eq!((of(""), of("a"), of("b")), (false, true, true), "{metric}");
+    }
+    assert!(value(&figures, "worst-regret", "").is_some(), "of the groups");
     assert_eq!(value(&figures, "experts", ""), Some(4.0 / 3.0));
 }
 
@@ -285,7 +289,8 @@ fn errors_and_the_cross_test_matrix_by_hand() {
         .map(|model| ["a", "b", "c"].map(|group| value(&figures, model, group)));
     assert_eq!(matrix, [[Some(0.0), Some(-1.0), None], [Some(-1.0), Some(-1.0), None], [None; 3]]);
     assert_eq!(["a", "b", "c"].map(|group| value(&figures, "own-r2", group)), [Some(0.0), Some(-1.0), None]);
-    assert!(!figures.iter().any(|f| f.group.as_deref() == Some("c")), "nobody is in it");
+    let of_nobody: Vec<_> = figures.iter().filter(|f| f.group.as_deref() == Some("c")).collect();
+    assert!(matches!(of_nobody[..], [f] if f.metric == "no-prediction" && (f.value, f.n) == (0.0, 0)), "{of_nobody:?}");
 }
 
 fn held_out(ground: &Ground, level: Level) -> Vec<Figure> {

@@ -3,7 +3,7 @@
 use super::super::columns::{Rows, number, rounded};
 use super::super::summary::Summary;
 use super::super::table::{fitted, left_out};
-use super::{GroupRunSummary, GroupwiseSummary, digits, heading, shown, with_deviation};
+use super::{GroupRunSummary, GroupwiseSummary, alone, digits, heading, shown, with_deviation};
 use crate::experiment::GroupLearning;
 use crate::progress::printable;
 use crate::protocol::groupwise::CROSS;
@@ -151,7 +151,7 @@ fn crossed(part: &GroupwiseSummary, run: &GroupRunSummary) -> Rows {
         let mut row = vec![TableCell::new(printable(model))];
         row.extend(names().map(|group| {
             let r2 = cross(run, model, group);
-            number(r2.map_or_else(|| "-".into(), |r2| rounded(r2, digits(r2))))
+            number(r2.map_or_else(|| "-".into(), alone))
         }));
         table.push(row);
     }

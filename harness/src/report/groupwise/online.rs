@@ -1,9 +1,9 @@
 //! Regrets of regressors that learn row by row, as published tables have them: a row for each group.
 
-use super::super::columns::{Rows, number, rounded};
+use super::super::columns::{Rows, number};
 use super::super::summary::{MeanFigure, Summary};
 use super::super::table::{fitted, left_out};
-use super::{GroupRunSummary, GroupwiseSummary, digits, heading, shown};
+use super::{GroupRunSummary, GroupwiseSummary, alone, heading, shown};
 use crate::experiment::{Comparator, GroupLearning};
 use comfy_table::Cell as TableCell;
 use std::fmt::Write;
@@ -39,7 +39,7 @@ fn regrets(part: &GroupwiseSummary, summary: &Summary, runs: &[&GroupRunSummary]
     let mut table = vec![header.iter().map(TableCell::new).collect::<Vec<_>>()];
     for (group, name, rows) in part.parts() {
         let hindsight = runs.iter().find_map(|run| run.figure("hindsight", group));
-        let hindsight = hindsight.map_or_else(|| "-".into(), |f| rounded(f.mean, digits(f.mean)));
+        let hindsight = hindsight.map_or_else(|| "-".into(), |f| alone(f.mean));
         let mut row = vec![TableCell::new(name), number(rows.to_string()), number(hindsight)];
         for run in runs {
             let text = |figure: Option<&MeanFigure>| match figure {
@@ -63,7 +63,7 @@ fn words(part: &GroupwiseSummary, runs: &[&GroupRunSummary]) -> Vec<String> {
         Comparator::AllButLast => "all rows of the group but its last one",
     };
     let mut lines = vec![
-        "regret: squared errors on all rows of a group less hindsight; below 0 where several functions in turn beat the best one"
+        "regret: squared errors on the rows of a group less hindsight; below 0 where several functions in turn beat the best"
             .to_string(),
         format!("hindsight: those of the best linear function of {features} on {rows}, no intercept"),
     ];
@@ -78,7 +78,7 @@ fn words(part: &GroupwiseSummary, runs: &[&GroupRunSummary]) -> Vec<String> {
         Some(if count.fract() == 0.0 { count.to_string() } else { format!("{count:.1}") })
     });
     if !silent.is_empty() {
-        lines.push(format!("rows without a prediction, which cost nothing: {}", silent.join(", ")));
+        lines.push(format!("no regret where some rows had no prediction: {} rows", silent.join(" rows, ")));
     }
     let seconds = each(&|run| run.fit_seconds.map(|seconds| format!("{seconds:.2}")));
     if !seconds.is_empty() {

@@ -44,7 +44,7 @@ fn regrets_have_a_row_for_each_group_and_two_columns_for_experts() {
     let part = summary.groupwise.as_ref().unwrap();
     let figure = part.runs[1].figure("expected-regret", Some("g1")).unwrap();
     assert_eq!(rows(&out, "g1")[0][5], shown(figure));
-    assert!(figure.sd.unwrap() < 1e-12 && shown(figure).contains(" ±.0"), "all but rounding is the same in any order");
+    assert!(figure.sd.unwrap() < 1e-12 && shown(figure).contains(" ±"), "all but rounding is the same in any order");
     for line in [
         "of 1 feature and 4 memberships",
         " on all rows of the group, no intercept\n",
@@ -122,9 +122,11 @@ fn reasons_for_no_r2_are_told_apart() {
         figures: vec![
             figure("r2", "fine", 0.5, 3),
             figure("rmse", "one", 1.0, 1),
+            figure("rmse", "seen", 1.0, 1),
             figure("rmse", "same", 1.0, 2),
             figure("test-rows", "fine", 3.0, 3),
-            figure("test-rows", "one", 2.0, 2),
+            figure("test-rows", "one", 1.0, 1),
+            figure("test-rows", "seen", 2.0, 2),
             figure("test-rows", "same", 2.0, 2),
             figure("test-rows", "silent", 2.0, 2),
             figure("test-rows", "empty", 0.0, 0),
@@ -138,7 +140,24 @@ fn reasons_for_no_r2_are_told_apart() {
     };
     let found = without_r2(&[&outcome, &outcome]);
     let found: Vec<_> = found.iter().map(|w| (w.group.as_deref().unwrap(), w.reason, w.cells)).collect();
-    let expected =
-        [("one", "one test row"), ("same", "constant labels"), ("silent", "no prediction"), ("empty", "no test row")];
+    let expected = [
+        ("one", "one test row"),
+        ("seen", "one row with a prediction"),
+        ("same", "constant labels"),
+        ("silent", "no prediction"),
+        ("empty", "no test row"),
+    ];
     assert_eq!(found, expected.map(|(group, reason)| (group, reason, 2)));
+}
+
+#[test]
+fn numbers_of_any_size_are_short() {
+    let figure = |mean, sd| {
+        let (metric, k, group) = ("regret".to_string(), None, None);
+        shown(&MeanFigure { metric, k, group, mean, sd, cells: 2, n: 1 })
+    };
+    assert_eq!((figure(0.0, Some(0.25)).as_str(), figure(-1.5, None).as_str()), ("0.000 ±.250", "-1.500"));
+    assert_eq!((figure(12.5, Some(1.0)).as_str(), figure(5000.4, Some(0.0)).as_str()), ("12.50 ±1.00", "5000 ±0"));
+    assert_eq!(figure(2e9, Some(1e7)), "2.00e9 ±1.00e7");
+    assert_eq!((figure(-2.5e-6, Some(1e-9)).as_str(), alone(1e200).as_str()), ("-2.50e-6 ±1.00e-9", "1.00e200"));
 }
