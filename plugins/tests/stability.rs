@@ -1,7 +1,7 @@
 //! Seeded outcomes of the plugins, pinned: stored results depend on them. A number that changes here breaks every
 //! recorded figure of its plugin, so that belongs in the notes of the release, with the reason.
 
-use evenhand_core::{Interactions, Recommender, Registry, Rows, Run, Simulator, Slates, Training};
+use evenhand_core::{GroupRegressor, Interactions, Recommender, Registry, Rows, Run, Simulator, Slates, Training};
 use evenhand_plugins as _;
 use nalgebra::DMatrix;
 use serde_json::{Value as Json, json};
@@ -114,4 +114,48 @@ fn preference_dynamics() {
     }
     assert_eq!(clicks, [[1, 0, 0, 1, 0, 1, 0, 0], [0, 1, 1, 0, 0, 1, 0, 0], [0, 1, 0, 1, 0, 0, 0, 0]]);
     assert_eq!(expected, [0.579828987, 0.585915297, 0.457348099]);
+}
+
+/// A small table, and what learns from it row by row and whole, rounded: the platform's exponentials decide the last
+/// digits.
+#[test]
+fn group_regressors() {
+    let params = json!({ "samples": 12, "features": 2, "quadratic": true, "label": "permutation" });
+    let world = Registry::<dyn Simulator>::linked().unwrap().build("group-linear", &params).unwrap();
+    let data = world.open(&Run::new(42)).unwrap().table().unwrap();
+    let nine = |x: f64| (x * 1e9).round() / 1e9;
+    let labels: Vec<f64> = data.labels.iter().map(|&y| nine(y)).collect();
+    assert_eq!(
+        labels,
+        [
+            0.267709008,
+            0.0,
+            0.064462186,
+            0.191637398,
+            0.009270092,
+            0.448617579,
+            0.952867412,
+            0.415528314,
+            0.340862102,
+            0.531761637,
+            1.0,
+            0.105992246
+        ]
+    );
+    let members: Vec<_> = (0..5).map(|group| data.table.members(group)).collect();
+    let expected = [&[1, 3, 4, 5, 6, 8, 9, 10][..], &[0, 2, 7, 11], &[], &[2, 3, 7, 8, 11], &[0, 1, 4, 5, 6, 9, 10]];
+    assert_eq!(members, expected);
+    let registry = Registry::<dyn GroupRegressor>::linked().unwrap();
+    let mut out = vec![0.0; 12];
+    let mut predicted = |plugin: &str, params: Json| {
+        let recipe = registry.build(plugin, &params).unwrap();
+        recipe.fit(&data.table, &data.labels, &Run::new(42)).unwrap().predict(&data.table, &mut out).unwrap();
+        out[..3].iter().map(|&y| nine(y)).collect::<Vec<_>>()
+    };
+    assert_eq!(predicted("ridge", json!({ "alpha": 0.1 })), [0.405874745, 0.067455798, 0.1169139]);
+    assert_eq!(predicted("groupwise", json!({ "base": "online-ridge" })), [0.377079417, 0.137252556, 0.147589973]);
+    assert_eq!(
+        predicted("groupwise", json!({ "base": "vaw", "mixer": "exponential" })),
+        [0.308882361, 0.135797371, 0.138488477]
+    );
 }
