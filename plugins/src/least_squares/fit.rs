@@ -22,21 +22,28 @@ pub struct Fit {
 /// For a row out of range, or fewer labels than rows of the table.
 pub fn fit(table: &GroupTable, rows: &[usize], labels: &[f64], penalty: f64) -> Option<Fit> {
     let (first, d) = (*rows.first()?, table.features());
-    let row = |row: usize| table.row(row).0.iter().copied().chain([labels[row]]);
+    let (x_first, y_first) = (table.row(first).0, labels[first]);
     // From the first row on: sums of large numbers that hardly differ would lose what they differ by, and what does not vary
     // has exactly its value as mean.
-    let mut center = vec![0.0; d + 1];
-    for &at in rows {
-        center.iter_mut().zip(row(at).zip(row(first))).for_each(|(sum, (x, first))| *sum += x - first);
+    let (mut center, mut largest) = (vec![0.0; d + 1], vec![0.0; d + 1]);
+    for &row in rows {
+        let (sums, largest) = (&mut center[..d], &mut largest[..d]);
+        let x = &table.row(row).0[..d];
+        for j in 0..d {
+            let off = x[j] - x_first[j];
+            sums[j] += off;
+            // The form that becomes one instruction.
+            largest[j] = if off.abs() > largest[j] { off.abs() } else { largest[j] };
+        }
     }
-    center.iter_mut().zip(row(first)).for_each(|(sum, first)| *sum = first + *sum / rows.len() as f64);
-    let mut largest = (0.0f64, 0.0f64);
-    for &at in rows {
-        let mut off = row(at).zip(&center).map(|(x, mean)| (x - mean).abs());
-        largest.0 = off.by_ref().take(d).fold(largest.0, f64::max);
-        largest.1 = off.fold(largest.1, f64::max);
+    for &row in rows {
+        let off = labels[row] - y_first;
+        center[d] += off;
+        largest[d] = f64::max(largest[d], off.abs());
     }
-    let scales = (power_of_two(largest.0), power_of_two(largest.1));
+    let first = x_first.iter().chain([&y_first]);
+    center.iter_mut().zip(first).for_each(|(sum, first)| *sum = first + *sum / rows.len() as f64);
+    let scales = (power_of_two(largest[..d].iter().copied().fold(0.0, f64::max)), power_of_two(largest[d]));
     let centred = Centred { table, rows, labels, center: &center, scales };
     let penalty = penalty / scales.0 / scales.0;
     let mut weights = match penalty.is_finite() {
@@ -76,9 +83,9 @@ impl Centred<'_> {
     /// One row: features, then label.
     fn write(&self, row: usize, to: &mut [f64]) {
         let d = self.table.features();
-        let features = self.table.row(row).0;
-        for j in 0..d {
-            to[j] = (features[j] - self.center[j]) / self.scales.0;
+        let (features, center, by) = (&self.table.row(row).0[..d], &self.center[..d], 1.0 / self.scales.0);
+        for (j, to) in to[..d].iter_mut().enumerate() {
+            *to = (features[j] - center[j]) * by;
         }
         to[d] = (self.labels[row] - self.center[d]) / self.scales.1;
     }
