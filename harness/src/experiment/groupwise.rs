@@ -68,7 +68,7 @@ impl Default for GroupwiseOptions {
     }
 }
 
-/// Whether memberships are features too.
+/// Whether memberships are features too, those apart that equal a feature in every row already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Indicators {

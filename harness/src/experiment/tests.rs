@@ -218,6 +218,8 @@ fn mistakes_are_placed_and_the_nearest_is_named() {
         (format!("{DATA}formt = 'auto'\n{run}"), "e.toml:3:1: unknown key `formt` (did you mean `format`?)"),
         (format!("{DATA}format = 'recbol'\n{run}"), "e.toml:3:10: `data.format` = `recbol`, expected auto,"),
         (format!("[data]\npth = 'x'\n{run}"), "e.toml:2:1: unknown key `pth` (did you mean `path`?)"),
+        (format!("{DATA}seed = 1\n{run}"), "e.toml:3:1: `seed` goes with a `simulator`, whose world it draws; beside"),
+        (format!("[data]\nseed = 1\n{run}"), "e.toml:1:1: `[data]` without `path` or `simulator`"),
         (format!("{DATA}simulator = 'biased-ratings'\n{run}"), "e.toml:3:13: `path` and `simulator` given"),
         (
             format!("[data]\nsimulator = 'biased-rating'\n{run}"),
