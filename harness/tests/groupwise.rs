@@ -194,7 +194,8 @@ fn what_can_not_work_is_said() {
         (
             &["groupwise.orders=shufled"],
             3,
-            "`groupwise.orders`: no file \"shufled\"; expected \"shuffled\", \"as-is\" or a file (did you mean \"shuffled\"?)",
+            "`groupwise.orders`: no file \"shufled\"; expected \"shuffled\", \"as-is\" or a file (did you mean \
+             \"shuffled\"?)",
         ),
         (
             &["groupwise.run.groupwise.params.base=ols"],

