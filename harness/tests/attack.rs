@@ -171,7 +171,7 @@ fn what_can_not_work_is_said() {
     assert!(said.err.contains("`eval.users` without a folder for their metrics; add --out DIR"), "{}", said.err);
     for (set, expected) in [
         ("attack.eps=-1", "--set attack.eps=-1: `attack.eps` = -1, expected a finite number from 0"),
-        ("attack.direction=up", "--set attack.direction=up: unknown variant `up`, expected `gradient` or `random`"),
+        ("attack.direction=up", "--set attack.direction=up: `attack.direction` = `up`, expected gradient, random"),
         ("attack.draw=3", "--set attack.draw=3: unknown key `draw` (did you mean `draws`?)"),
         ("eval.users=3", "--set eval.users=3: `eval.users`: expected true or false, not `3`"),
     ] {

@@ -192,6 +192,17 @@ fn what_can_not_work_is_said() {
         (&["groupwise.orders=orders.csv", "seeds=[5]"], 3, "orders.csv"),
         (&["groupwise.orders=table.csv"], 3, "table.csv"),
         (
+            &["groupwise.orders=shufled"],
+            3,
+            "`groupwise.orders`: no file \"shufled\"; expected \"shuffled\", \"as-is\" or a file (did you mean \
+             \"shuffled\"?)",
+        ),
+        (
+            &["groupwise.run.groupwise.params.base=ols"],
+            2,
+            "`groupwise` can not learn row by row with these parameters: `ols` does not support learning row by row",
+        ),
+        (
             &["groupwise.test=1.5"],
             2,
             "--set groupwise.test=1.5: `groupwise.test` = 1.5, expected a share above 0 and below 1",
@@ -206,6 +217,23 @@ fn what_can_not_work_is_said() {
     }
     let said = run(dir.path(), &["compare", "e.toml", "--data", "ratings.csv"]).ends(2);
     assert!(said.err.contains("--data ratings.csv: no `[[run]]`: nothing to compare"), "{}", said.err);
+}
+
+#[test]
+fn memberships_that_are_features_already_are_no_features_once_more() {
+    let dir = folder();
+    let regrets = |changes: &[&str]| {
+        let changes: Vec<&str> = changes.iter().flat_map(|change| ["--set", change]).collect();
+        let args = [&["compare", "e.toml", "-q", "--json", "--seeds", "3"], &changes[..]].concat();
+        let json = run(dir.path(), &args).ends(0).json();
+        json["groupwise"]["runs"][0]["figures"].clone()
+    };
+    // `g_red` is the feature, `red` the group.
+    let both = "groupwise.data.features=['f_*', 'g_*']";
+    assert!(regrets(&[both]) == regrets(&[both, "groupwise.indicators.online=false"]));
+    assert!(regrets(&[]) != regrets(&["groupwise.indicators.online=false"]));
+    let bins = "groupwise.data.groups=[{ column = 'f_a', bins = [3], feature = true }]";
+    assert!(regrets(&[bins]) == regrets(&[bins, "groupwise.indicators.online=false"]));
 }
 
 #[test]

@@ -121,18 +121,33 @@ impl GroupTable {
         }
     }
 
-    /// The same with each membership as one more feature, 0 or 1, called after its group.
+    /// The same with each membership as one more feature, 0 or 1, called after its group. A membership that is a
+    /// feature already, the same number in every row under whatever name, is not added once more.
     ///
     /// # Errors
-    /// [`Error::Unusable`] where a feature is called like a group.
+    /// [`Error::Unusable`] where another feature is called like a group whose membership is added.
     pub fn with_indicators(&self) -> Result<Self> {
-        let (d, groups) = (self.features.nrows(), self.membership.nrows());
-        let features = DMatrix::from_fn(d + groups, self.rows(), |at, row| match at.checked_sub(d) {
-            Some(group) => f64::from(u8::from(self.membership[(group, row)])),
+        let d = self.features.nrows();
+        let added: Vec<usize> = (0..self.groups.len()).filter(|&group| !self.is_feature(group)).collect();
+        let features = DMatrix::from_fn(d + added.len(), self.rows(), |at, row| match at.checked_sub(d) {
+            Some(at) => indicator(self.membership[(added[at], row)]),
             None => self.features[(at, row)],
         });
-        let names = self.feature_names.iter().chain(&self.groups).cloned().collect();
+        let names = self.feature_names.iter().chain(added.iter().map(|&group| &self.groups[group])).cloned().collect();
         Self::new(features, self.membership.clone(), names, self.groups.clone())
+    }
+
+    /// Whether some feature is 1 in each row of the group and 0 in all others; false without rows.
+    fn is_feature(&self, group: usize) -> bool {
+        let mut same: Vec<usize> = (0..self.features.nrows()).collect();
+        for row in 0..self.rows() {
+            let (features, active) = self.row(row);
+            same.retain(|&at| features[at] == indicator(active[group]));
+            if same.is_empty() {
+                return false;
+            }
+        }
+        self.rows() > 0 && !same.is_empty()
     }
 
     /// Whether these can be labels of the rows to learn from.
@@ -170,6 +185,11 @@ impl GroupTable {
         }
         Ok(())
     }
+}
+
+/// A membership as a number.
+fn indicator(active: bool) -> f64 {
+    f64::from(u8::from(active))
 }
 
 /// A table with a label for each row.
@@ -232,6 +252,25 @@ mod tests {
         assert_eq!((wide.row(0).0, wide.row(1).0), (&[1.0, 2.0, 1.0, 0.0][..], &[3.0, 4.0, 0.0, 0.0][..]));
         assert_eq!(wide.feature_names(), names(&["x", "y", "a", "b"]));
         assert_eq!(table.select(&[]).rows(), 0);
+    }
+
+    #[test]
+    fn memberships_that_are_features_already_are_not_added() {
+        // Of the groups a and b, a is the feature `g_a`; `b` is another thing than the group b.
+        let with = |of_features: &[&str], second: [f64; 3]| {
+            let [x, y, z] = second;
+            let features = DMatrix::from_column_slice(2, 3, &[1.0, x, 0.0, y, 1.0, z]);
+            let membership = table().membership;
+            GroupTable::new(features, membership, names(of_features), names(&["a", "b"])).unwrap().with_indicators()
+        };
+        let wide = with(&["g_a", "x"], [0.0, 0.0, 2.0]).unwrap();
+        assert_eq!(wide.feature_names(), names(&["g_a", "x", "b"]));
+        assert_eq!(wide.row(2), (&[1.0, 2.0, 1.0][..], &[true, true][..]));
+        assert_eq!(with(&["a", "b"], [0.0, 0.0, 1.0]).unwrap().feature_names(), names(&["a", "b"]));
+        let said = with(&["a", "b"], [0.0, 0.0, 2.0]).unwrap_err().to_string();
+        assert!(said.ends_with("two features are called `b`"), "{said}");
+        let none = table().select(&[]).with_indicators().unwrap();
+        assert_eq!((none.rows(), none.features()), (0, 4));
     }
 
     #[test]

@@ -8,9 +8,10 @@ use crate::failure::Failure;
 use crate::load;
 use crate::panics;
 use crate::protocol::groupwise::{self, Ground, Order};
-use evenhand_core::{Error, GroupData, Run};
+use evenhand_core::{Error, GroupData, Run, nearest};
 use serde::Serialize;
 use serde_json::Value as Json;
+use std::path::Path;
 
 /// What came out of comparing group regressors.
 #[derive(Debug)]
@@ -139,6 +140,9 @@ impl<'a> Shared<'a> {
         }
         let orders = match &part.orders {
             Orders::File(path) if part.has(GroupLearning::Online) => {
+                if !path.exists() {
+                    return Err(no_orders(path));
+                }
                 let orders = load::load_orders(path, description.rows, seeds).map_err(Failure::of_data)?;
                 let hashed = |order: Vec<usize>| {
                     let bytes: Vec<u8> = order.iter().flat_map(|&row| (row as u64).to_le_bytes()).collect();
@@ -176,6 +180,16 @@ impl<'a> Shared<'a> {
         let hash = self.orders.as_ref().zip(at).map(|(orders, at)| orders[at].1.as_str());
         cell::of_group_regressor(self.part, &self.digest, hash, place)
     }
+}
+
+/// The complaint about orders that are neither a file nor one of the names.
+fn no_orders(path: &Path) -> Failure {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let hint = nearest(&name, Orders::NAMES).map_or_else(String::new, |n| format!(" (did you mean \"{n}\"?)"));
+    let [first, second] = Orders::NAMES;
+    let path = path.display();
+    let text = format!("`groupwise.orders`: no file \"{path}\"; expected \"{first}\", \"{second}\" or a file{hint}");
+    Failure::Data(Error::Unusable(text))
 }
 
 /// Whether memberships are features of runs that learn so.

@@ -4,11 +4,11 @@
 //! Cells run one at a time, each on all threads: their times can be compared, and memory holds one model.
 //!
 //! Random numbers of a cell come from a node of `Streams::new(seed)` that is the same for every recommender (`fit`),
-//! agent (`agent`), policy against harm (`policy`) or group regressor (`fit`), on purpose. Streams are addressed by label and index, so no
-//! plugin can use up or shift what another one draws, and a result depends neither on the other runs of the experiment
-//! nor on their order. Settings of one plugin get common random numbers (the same start, say), which takes noise out of
-//! their difference. Splits, worlds and attacks draw from other nodes, so what is held out tells nothing about what a
-//! plugin draws.
+//! agent (`agent`), policy against harm (`policy`) or group regressor (`fit`), on purpose. Streams are addressed by
+//! label and index, so no plugin can use up or shift what another one draws, and a result depends neither on the
+//! other runs of the experiment nor on their order. Settings of one plugin get common random numbers (the same start,
+//! say), which takes noise out of their difference. Splits, worlds and attacks draw from other nodes, so what is held
+//! out tells nothing about what a plugin draws.
 
 mod cells;
 mod data;

@@ -294,7 +294,7 @@ mod tests {
             ),
             (choose("over = []\nby = 'dee'"), "e.toml:7:8: `choose.over`: expected at least one"),
             (choose("over = ['lambda']"), "e.toml:6:1: `choose`: missing `by`"),
-            (choose("over = ['lambda']\nby = 'de'"), "e.toml:8:6: unknown variant `de`"),
+            (choose("over = ['lambda']\nby = 'de'"), "e.toml:8:6: `choose.by` = `de`, expected"),
             (
                 choose("over = ['lambda']\nby = 'dee'\nwihin = 1"),
                 "e.toml:9:1: unknown key `wihin` (did you mean `within`?)",

@@ -68,7 +68,7 @@ impl<'t> Document<'t> {
         if segments.len() > DEEPEST {
             return Err(self.error(here, format!("a path of {} keys, expected at most {DEEPEST}", segments.len())));
         }
-        put(&mut self.root, &segments, value, &here).map_err(|reason| self.error(here, reason))
+        put(&mut self.root, &segments, 0, value, &here).map_err(|reason| self.error(here, reason))
     }
 
     /// Where `span` begins, for people.
@@ -129,7 +129,10 @@ impl<'t> Document<'t> {
                 Some((wrong, known)) if reason.starts_with("unknown variant") => {
                     let hint = nearest(wrong, known.iter().copied());
                     let hint = hint.map_or_else(String::new, |n| format!(" (did you mean `{n}`?)"));
-                    self.error(span, format!("{reason}{hint}"))
+                    // One value may stand for a list of one.
+                    let path = path.strip_suffix(']').and_then(|p| p.rsplit_once('[')).map_or(&*path, |(key, _)| key);
+                    let (key, known) = (join(what, path), known.join(", "));
+                    self.error(span, format!("`{key}` = `{wrong}`, expected {known}{hint}"))
                 }
                 _ => self.error(span, format!("`{}`: {}", join(what, &path), in_words(reason))),
             }
@@ -195,9 +198,16 @@ fn moved<'t>(value: Value<'t>, here: &Range<usize>) -> Value<'t> {
     Spanned::new(here.clone(), inner)
 }
 
-/// Puts `value` below `table` at the path, making tables on the way.
-fn put<'t>(table: &mut Table<'t>, path: &[&str], value: Value<'t>, here: &Range<usize>) -> Result<(), String> {
-    let [key, rest @ ..] = path else { return Err("an empty path".into()) };
+/// Puts `value` at `whole`, a path of which `table` is what the first `passed` keys lead to, making tables on the way.
+fn put<'t>(
+    table: &mut Table<'t>,
+    whole: &[&str],
+    passed: usize,
+    value: Value<'t>,
+    here: &Range<usize>,
+) -> Result<(), String> {
+    let Some(key) = whole.get(passed) else { return Err("an empty path".into()) };
+    let (so_far, rest) = (|| whole[..=passed].join("."), &whole[passed + 1..]);
     if rest.is_empty() {
         // Removed first: the key would keep its old place.
         table.remove(*key);
@@ -209,10 +219,11 @@ fn put<'t>(table: &mut Table<'t>, path: &[&str], value: Value<'t>, here: &Range<
         table.insert(Spanned::new(here.clone(), (*key).to_string().into()), empty);
     }
     match table.get_mut(*key).map(Spanned::get_mut) {
-        Some(DeValue::Table(inner)) => put(inner, rest, value, here),
+        Some(DeValue::Table(inner)) => put(inner, whole, passed + 1, value, here),
         Some(DeValue::Array(entries)) => {
             let (which, rest) = rest.split_first().expect("not empty");
             if !entries.iter().all(|e| e.get_ref().is_table()) {
+                let key = so_far();
                 return Err(format!("`{key}` is a list of values, which can only be set as a whole: {key}=[...]"));
             }
             let all = 0..entries.len();
@@ -220,26 +231,27 @@ fn put<'t>(table: &mut Table<'t>, path: &[&str], value: Value<'t>, here: &Range<
             if chosen.is_empty() {
                 let names: Vec<&str> = entries.iter().filter_map(|e| plugin(e.get_ref())).collect();
                 return Err(format!(
-                    "no entry `{which}` in `{key}`; there: 0..{}, {}",
+                    "no entry `{which}` in `{}`; there: 0..{}, {}",
+                    so_far(),
                     entries.len(),
                     names.join(", ")
                 ));
             }
             if rest.is_empty() {
-                return Err(format!("`{key}.{which}` is a table, expected a path to one of its values"));
+                return Err(format!("`{}.{which}` is a table, expected a path to one of its values", so_far()));
             }
             let mut entries = entries.iter_mut();
-            let mut passed = 0;
+            let mut next = 0;
             for n in chosen {
-                let entry = entries.nth(n - passed).expect("chosen among them");
-                passed = n + 1;
+                let entry = entries.nth(n - next).expect("chosen among them");
+                next = n + 1;
                 if let DeValue::Table(inner) = entry.get_mut() {
-                    put(inner, rest, value.clone(), here)?;
+                    put(inner, whole, passed + 2, value.clone(), here)?;
                 }
             }
             Ok(())
         }
-        _ => Err(format!("`{key}` is a single value, nothing can be set below it")),
+        _ => Err(format!("`{}` is a single value, nothing can be set below it", so_far())),
     }
 }
 

@@ -8,7 +8,8 @@ use super::setting::List;
 use super::several::distinct;
 use crate::failure::Failure;
 use crate::load::TableOptions;
-use evenhand_core::{GroupRegressor, Simulator};
+use crate::panics;
+use evenhand_core::{Error, GroupRegressor, Run, Simulator};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 use std::ops::Range;
@@ -67,7 +68,7 @@ impl Default for GroupwiseOptions {
     }
 }
 
-/// Whether memberships are features too.
+/// Whether memberships are features too, those apart that equal a feature in every row already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Indicators {
@@ -173,6 +174,7 @@ pub(super) fn read<'t>(reader: &mut Reader<'_, 't>, value: Value<'t>) -> Result<
         return Err(reader.document.error(place_of_test, text));
     }
     let mut paths = Vec::new();
+    let ordered = orders.is_some();
     let orders = match orders {
         None => Orders::Shuffled,
         Some(value) => match reader.text(&value, "groupwise.orders")?.as_str() {
@@ -191,10 +193,18 @@ pub(super) fn read<'t>(reader: &mut Reader<'_, 't>, value: Value<'t>) -> Result<
     }
     let same = |a: &GroupRun, b: &GroupRun| a.identity() == b.identity();
     let runs = reader.listed(given, "groupwise.run", runs, |run| &run.label, same)?;
-    Ok(Groupwise { source, options, orders, runs, paths })
+    let part = Groupwise { source, options, orders, runs, paths };
+    if ordered && !part.has(GroupLearning::Online) {
+        reader.warnings.push("`groupwise.orders` is of no account: no run learns row by row".into());
+    }
+    Ok(part)
 }
 
-/// What `orders` is called where it is no file.
+impl Orders {
+    /// What experiments call those that are no file.
+    pub(crate) const NAMES: [&str; 2] = [SHUFFLED, AS_IS];
+}
+
 const SHUFFLED: &str = "shuffled";
 const AS_IS: &str = "as-is";
 
@@ -205,9 +215,14 @@ fn source<'t>(reader: &Reader<'_, 't>, value: Value<'t>) -> Result<TableSource, 
     let mut table = reader.table(value, WHAT)?;
     match reader.origin(&mut table, WHAT)? {
         Some(Origin::Path(path)) => {
+            let label = table.get("label").map(|value| value.span());
             let options: Box<TableOptions> =
                 Box::new(reader.document.read(table, span.clone(), WHAT, &Origin::KEYS)?);
             if options.label.is_empty() {
+                if let Some(place) = label {
+                    let text = "`groupwise.data.label` is empty, expected the column to predict";
+                    return Err(reader.document.error(place, text));
+                }
                 return Err(reader.document.error(span, "`[groupwise.data]` without `label`, the column to predict"));
             }
             Ok(TableSource::Path { path, options })
@@ -234,8 +249,12 @@ fn runs<'t>(
     let given = table.remove("learning").map(|value| ways(reader, &value)).transpose()?;
     let list = List { what: "groupwise.run", key: "regressor", own: &["learning"] };
     let mut runs = Vec::new();
-    for setting in reader.run::<dyn GroupRegressor>(table, label, span, &list)? {
+    for setting in reader.run::<dyn GroupRegressor>(table, label, span.clone(), &list)? {
         let able = setting.recipe.online();
+        if let Some(error) = able.then(|| unable(setting.recipe.as_ref())).flatten() {
+            let text = format!("`{}` can not learn row by row with these parameters: {error}", setting.label);
+            return Err(reader.document.error(span, text));
+        }
         let usual = if able { GroupLearning::Online } else { GroupLearning::Batch };
         let setting = Arc::new(setting);
         for (learning, place) in given.as_deref().unwrap_or(&[(usual, 0..0)]) {
@@ -251,6 +270,13 @@ fn runs<'t>(
         }
     }
     Ok(runs)
+}
+
+/// Why a regressor that learns row by row does not even begin: what is nested in it does not learn so. What else goes
+/// wrong is told by its cells.
+fn unable(recipe: &dyn GroupRegressor) -> Option<Error> {
+    let begun = panics::caught(|| recipe.begin(1, 1, &Run::new(0)).map(drop)).ok()?;
+    begun.err().filter(|error| matches!(error, Error::Unsupported { .. }))
 }
 
 /// The ways of learning that a value stands for, each once, with their places.

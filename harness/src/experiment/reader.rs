@@ -107,7 +107,13 @@ impl<'t> Reader<'_, 't> {
     /// does not say.
     pub(super) fn origin(&self, table: &mut Table<'t>, what: &str) -> Result<Option<Origin>, Failure> {
         match (table.remove("path"), table.remove("simulator")) {
-            (Some(path), None) => Ok(Some(Origin::Path(self.path(&path, &format!("{what}.path"))?))),
+            (Some(path), None) => {
+                if let Some((seed, _)) = table.iter().find(|(key, _)| key.get_ref() == "seed") {
+                    let text = "`seed` goes with a `simulator`, whose world it draws; beside `path` there is none";
+                    return Err(self.document.error(seed.span(), text));
+                }
+                Ok(Some(Origin::Path(self.path(&path, &format!("{what}.path"))?)))
+            }
             (None, Some(simulator)) => {
                 let seed = table.remove("seed").map(|v| self.whole(&v, &format!("{what}.seed"))).transpose()?;
                 Ok(Some(Origin::Simulator { recipe: self.simulator(&simulator)?, seed: seed.unwrap_or(0) }))
@@ -115,7 +121,10 @@ impl<'t> Reader<'_, 't> {
             (Some(_), Some(simulator)) => {
                 Err(self.document.error(simulator.span(), "`path` and `simulator` given, expected one of them"))
             }
-            (None, None) => Ok(None),
+            (None, None) => {
+                table.remove("seed");
+                Ok(None)
+            }
         }
     }
 

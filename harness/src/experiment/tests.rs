@@ -155,7 +155,11 @@ fn groupings_are_declared_and_protected() {
             "e.toml:3:11: `data.protect` is of type string, expected a table",
         ),
         (format!("{DATA}item_groups.x.form = 'genre'\n{run}"), "", "e.toml:3:15: unknown key `form`"),
-        (format!("{DATA}item_groups.x.rule = 'frist'\n{run}"), "", "e.toml:3:22: unknown variant `frist`, expected"),
+        (
+            format!("{DATA}item_groups.x.rule = 'frist'\n{run}"),
+            "",
+            "e.toml:3:22: `data.item_groups.x.rule` = `frist`, expected",
+        ),
         (format!("{DATA}item_groups.x.groups.a = []\n{run}"), "", "e.toml:3:1: `data.item_groups`: parameter"),
         (
             format!("{DATA}{run}"),
@@ -212,8 +216,10 @@ fn mistakes_are_placed_and_the_nearest_is_named() {
     for (text, expected) in [
         (format!("sedes = [1]\n{DATA}{run}"), "e.toml:1:1: unknown key `sedes` (did you mean `seeds`?)"),
         (format!("{DATA}formt = 'auto'\n{run}"), "e.toml:3:1: unknown key `formt` (did you mean `format`?)"),
-        (format!("{DATA}format = 'recbol'\n{run}"), "e.toml:3:10: unknown variant `recbol`"),
+        (format!("{DATA}format = 'recbol'\n{run}"), "e.toml:3:10: `data.format` = `recbol`, expected auto,"),
         (format!("[data]\npth = 'x'\n{run}"), "e.toml:2:1: unknown key `pth` (did you mean `path`?)"),
+        (format!("{DATA}seed = 1\n{run}"), "e.toml:3:1: `seed` goes with a `simulator`, whose world it draws; beside"),
+        (format!("[data]\nseed = 1\n{run}"), "e.toml:1:1: `[data]` without `path` or `simulator`"),
         (format!("{DATA}simulator = 'biased-ratings'\n{run}"), "e.toml:3:13: `path` and `simulator` given"),
         (
             format!("[data]\nsimulator = 'biased-rating'\n{run}"),
@@ -225,7 +231,7 @@ fn mistakes_are_placed_and_the_nearest_is_named() {
         ),
         (format!("{DATA}[eval]\nk = [10]\n  kk = 3\n{run}"), "e.toml:5:3: unknown key `kk` (did you mean `k`?)"),
         (format!("{DATA}[eval]\nk = [0]\n{run}"), "e.toml:4:5: `eval.k`: expected at least one list length"),
-        (format!("{DATA}[eval]\nrelevant = 'likd'\n{run}"), "e.toml:4:12: unknown variant `likd`"),
+        (format!("{DATA}[eval]\nrelevant = 'likd'\n{run}"), "e.toml:4:12: `eval.relevant` = `likd`"),
         (
             format!("{DATA}[split]\nkind = 'random'\ntset = 0.1\n{run}"),
             "e.toml:5:1: unknown key `tset` (did you mean `test`?)",
@@ -334,10 +340,13 @@ fn wrong_changes_are_named() {
         ("run.0.params.levl=3", "--set run.0.params.levl=3: parameters of `test-probe`: unknown field `levl`"),
         ("run.*.params.level=30", "--set run.*.params.level=30: `test-probe`: parameter `level` = 30"),
         ("run.0=3", "--set run.0=3: `run.0` is a table"),
-        ("data.path.x=3", "--set data.path.x=3: `path` is a single value"),
-        ("eval.k.0.x=20", "--set eval.k.0.x=20: `k` is a list of values, which can only be set as a whole: k=[...]"),
-        ("eval.k.0=20", "--set eval.k.0=20: `k` is a list of values"),
-        ("run.0.params.level.x=20", "--set run.0.params.level.x=20: `level` is a single value"),
+        ("data.path.x=3", "--set data.path.x=3: `data.path` is a single value"),
+        (
+            "eval.k.0.x=20",
+            "--set eval.k.0.x=20: `eval.k` is a list of values, which can only be set as a whole: eval.k=[...]",
+        ),
+        ("eval.k.0=20", "--set eval.k.0=20: `eval.k` is a list of values"),
+        ("run.0.params.level.x=20", "--set run.0.params.level.x=20: `run.0.params.level` is a single value"),
         ("eval.k=[3", "--set eval.k=[3: `[3`: "),
         ("eval..k=3", "--set eval..k=3: `eval..k`, expected a path"),
         ("eval", "--set eval: expected KEY=VALUE"),

@@ -95,7 +95,9 @@ impl Layout {
         let (Some(user), Some(item)) = (user, item) else {
             let missing = if user.is_none() { "user" } else { "item" };
             let reason = if header {
-                format!("no column of the {missing} among {}; name it by `columns.{missing}`", list(&fields))
+                let neither = user.is_none() && item.is_none();
+                let table = if neither { " (tables for group regressors are read by `[groupwise.data]`)" } else { "" };
+                format!("no column of the {missing} among {}; name it by `columns.{missing}`{table}", list(&fields))
             } else {
                 format!("one field, expected at least user and item separated by {}", name(separator))
             };
@@ -370,6 +372,11 @@ mod tests {
         assert_eq!(
             say("who,item\n1,2\n", &auto),
             "x:1: no column of the user among `who`, `item`; name it by `columns.user`"
+        );
+        assert_eq!(
+            say("age,sex,cost\n1,F,2\n", &auto),
+            "x:1: no column of the user among `age`, `sex`, `cost`; name it by `columns.user` (tables for group \
+             regressors are read by `[groupwise.data]`)"
         );
         assert!(say("%%MatrixMarket matrix coordinate real general\n", &auto).contains("Matrix Market"));
         assert!(say("hello\n", &auto).contains("x:1: one field"));

@@ -73,8 +73,11 @@ fn mistakes_are_placed() {
         ("eps = []", "e.toml:3:7: `attack.eps`: expected at least one length"),
         ("eps = ['0.5']", "e.toml:3:8: `attack.eps[0]`: expected a number, not text \"0.5\""),
         ("direction = []", "e.toml:3:13: `attack.direction`: expected at least one direction"),
-        ("direction = 'gradeint'", "e.toml:3:13: unknown variant `gradeint`, expected `gradient` or `random`"),
-        ("direction = ['random', 'gradeint']", "e.toml:3:24: unknown variant `gradeint`, expected `gradient` or"),
+        ("direction = 'gradeint'", "e.toml:3:13: `attack.direction` = `gradeint`, expected gradient, random"),
+        (
+            "direction = ['random', 'gradeint']",
+            "e.toml:3:24: `attack.direction` = `gradeint`, expected gradient, random",
+        ),
         ("draws = 0", "e.toml:3:9: `attack.draws` = 0, expected at least 1"),
         ("draws = -1", "e.toml:3:9: `attack.draws`: expected a whole number from 0, not `-1`"),
         ("relative = 1", "e.toml:3:12: `attack.relative`: expected true or false, not `1`"),

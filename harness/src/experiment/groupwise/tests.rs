@@ -2,7 +2,30 @@ use super::super::{Experiment, Overrides};
 use super::*;
 use crate::cell;
 use crate::compare::Place;
+use evenhand_core::{OnlineRegressor, plugin};
 use std::path::Path;
+
+plugin! {
+    /// Learns from a whole table.
+    struct Whole: GroupRegressor = "test-batch" {}
+}
+
+impl GroupRegressor for Whole {}
+
+plugin! {
+    /// Would learn row by row if what it calls did.
+    struct Nesting: GroupRegressor = "test-nesting" {}
+}
+
+impl GroupRegressor for Nesting {
+    fn online(&self) -> bool {
+        true
+    }
+
+    fn begin(&self, features: usize, groups: usize, run: &Run) -> evenhand_core::Result<Box<dyn OnlineRegressor>> {
+        Whole {}.begin(features, groups, run)
+    }
+}
 
 const DATA: &str = "[groupwise.data]\npath = 'medical.csv'\nlabel = 'y'\n";
 const RUN: &str = "[[groupwise.run]]\nregressor = 'test-level'\n";
@@ -51,9 +74,9 @@ fn runs_are_settings_times_ways_of_learning() {
     let set = [
         "groupwise.run.mine.params.level=4",
         "groupwise.run.mine.learning=online",
-        "groupwise.run.1.regressor=test-spy",
+        "groupwise.run.1.regressor=test-batch",
     ];
-    assert_eq!(labels(&of(&lines, &set)), ["mine", "test-spy batch", "one"]);
+    assert_eq!(labels(&of(&lines, &set)), ["mine", "test-batch batch", "one"]);
     let set = ["groupwise.run.test-level.params.level=3", "groupwise.run.*.learning=online", "groupwise.test=0.5"];
     assert_eq!((labels(&of(&lines, &set)), of(&lines, &set).options.test), (vec!["mine"], 0.5));
 }
@@ -81,6 +104,16 @@ fn an_experiment_may_have_regressors_alone_and_comes_back() {
 }
 
 #[test]
+fn orders_that_nobody_follows_are_told() {
+    let warnings =
+        |lines: &str| parse(&format!("{DATA}[groupwise]\n{lines}\n{RUN}learning = 'batch'\n"), &[]).unwrap().warnings;
+    let said = "`groupwise.orders` is of no account: no run learns row by row";
+    assert_eq!((warnings("orders = 'none.csv'"), warnings("orders = 'as-is'")), (vec![said.into()], vec![said.into()]));
+    assert_eq!(warnings(""), [""; 0]);
+    assert_eq!(parse(&format!("{DATA}{RUN}"), &["groupwise.orders=o.csv"]).unwrap().warnings, [""; 0]);
+}
+
+#[test]
 fn mistakes_are_placed_and_the_nearest_is_named() {
     let head = |lines: &str| format!("{DATA}[groupwise]\n{lines}\n{RUN}");
     let run = |lines: &str| format!("{DATA}{RUN}{lines}\n");
@@ -96,6 +129,15 @@ fn mistakes_are_placed_and_the_nearest_is_named() {
         (
             format!("[groupwise.data]\npath = 'x'\n{RUN}"),
             "e.toml:1:1: `[groupwise.data]` without `label`, the column to",
+        ),
+        (
+            format!("{DATA}seed = 1\n{RUN}"),
+            "e.toml:4:1: `seed` goes with a `simulator`, whose world it draws; beside `path` there is none",
+        ),
+        (format!("[groupwise.data]\nseed = 1\n{RUN}"), "e.toml:1:1: `[groupwise.data]` without `path` or `simulator`"),
+        (
+            format!("{DATA}groups = [{{ column = 'a', bins = [1], closed = 'lef' }}]\n{RUN}"),
+            "e.toml:4:48: `groupwise.data.groups[0].closed` = `lef`, expected right, left (did you mean `left`?)",
         ),
         (format!("{DATA}lable = 'y'\n{RUN}"), "e.toml:4:1: unknown key `lable` (did you mean `label`?)"),
         (format!("{DATA}simulator = 'user-item'\n{RUN}"), "e.toml:4:13: `path` and `simulator` given, expected one"),
@@ -125,7 +167,7 @@ fn mistakes_are_placed_and_the_nearest_is_named() {
         (head("indicators = { bacth = true }"), "e.toml:5:16: unknown key `bacth` (did you mean `batch`?)"),
         (
             head("comparator = 'all-row'"),
-            "e.toml:5:14: unknown variant `all-row`, expected `all-rows` or `all-but-last`",
+            "e.toml:5:14: `groupwise.comparator` = `all-row`, expected all-rows, all-but-last (did you mean `all",
         ),
         (
             run("learning = 'onlin'"),
@@ -135,6 +177,10 @@ fn mistakes_are_placed_and_the_nearest_is_named() {
         (
             run("params.online = false\nlearning = ['batch', 'online']"),
             "e.toml:7:22: `test-level` does not learn online, expected batch",
+        ),
+        (
+            format!("{DATA}{RUN}[[groupwise.run]]\nregressor = 'test-nesting'\n"),
+            "e.toml:6:1: `test-nesting` can not learn row by row with these parameters: `test-batch` does not support",
         ),
         (run("lerning = 'online'"), "e.toml:6:1: unknown key `lerning` (did you mean `learning`?)"),
         (run("recommender = 'als'"), "e.toml:6:1: unknown key `recommender`"),
@@ -156,7 +202,11 @@ fn mistakes_are_placed_and_the_nearest_is_named() {
     let error = |set: &str| parse(&format!("{DATA}{RUN}"), &[set]).err().expect(set).to_string();
     assert_eq!(
         error("groupwise.run.mine.learning=online"),
-        "--set groupwise.run.mine.learning=online: no entry `mine` in `run`; there: 0..1, test-level"
+        "--set groupwise.run.mine.learning=online: no entry `mine` in `groupwise.run`; there: 0..1, test-level"
+    );
+    assert_eq!(
+        error("groupwise.data.label="),
+        "--set groupwise.data.label=: `groupwise.data.label` is empty, expected the column to predict"
     );
     assert!(error("groupwise.test=2").starts_with("--set groupwise.test=2: `groupwise.test` = 2, expected a share"));
 }

@@ -102,10 +102,7 @@ fn mistakes_are_placed() {
         ("k = -1", "e.toml:5:5: `harm.k`: expected a whole number from 0, not `-1`"),
         ("users = 0", "e.toml:5:9: `harm.users` = 0, expected at least 1"),
         ("draws = 0", "e.toml:5:9: `harm.draws` = 0, expected at least 1"),
-        (
-            "rule = 'exacty'",
-            "e.toml:5:8: unknown variant `exacty`, expected one of `exactly`, `at-most`, `independent`",
-        ),
+        ("rule = 'exacty'", "e.toml:5:8: `harm.rule` = `exacty`, expected exactly, at-most, independent (did you"),
         ("lambda = []", "e.toml:5:10: `harm.lambda`: expected at least one price"),
         ("lambda = -1", "e.toml:5:10: `harm.lambda` = -1, expected a number from 0 to 1e100"),
         ("lambda = [1, inf]", "e.toml:5:14: `harm.lambda` = inf, expected a number from 0 to 1e100"),

@@ -50,9 +50,15 @@ pub(super) fn table(cells: &Cells, plan: &Plan, mut columns: Columns, options: &
     let membership = DMatrix::from_fn(groups.len(), rows, |group, row| groups[group].membership.of(row));
     let (names, features) = features(cells, plan, &columns, &groups, &membership);
     if names.is_empty() {
-        return Err(cells.misnamed("no column is left for a feature"));
+        let alone = cells.names.len() == 1;
+        let text = if alone { "the file has no column but the label" } else { "no column is left for a feature" };
+        return Err(cells.misnamed(text));
     }
     let group_names: Vec<String> = groups.into_iter().map(|group| group.name).collect();
+    if group_names.iter().any(|name| name == ALL) {
+        let text = format!("groups: a column `{ALL}` can be no group, for all rows together are called so");
+        return Err(cells.misnamed(text));
+    }
     for (kind, names) in [("feature", &names), ("group", &group_names)] {
         let mut seen = HashSet::new();
         if let Some(twice) = names.iter().find(|name| !seen.insert(name.as_str())) {
@@ -66,31 +72,27 @@ pub(super) fn table(cells: &Cells, plan: &Plan, mut columns: Columns, options: &
 
 /// The groups of all rules, in their order.
 fn groups<'a>(cells: &Cells, plan: &Plan, columns: &'a Columns, options: &'a TableOptions) -> Result<Vec<Group<'a>>> {
-    let short = short_names(cells, plan, columns, options);
+    let names = names(cells, plan, columns, options);
     let mut groups = Vec::new();
-    for ((rule, at), short) in options.groups.iter().zip(&plan.groups).zip(short) {
+    for ((rule, at), names) in options.groups.iter().zip(&plan.groups).zip(names) {
         let column = |at: usize| &columns.all[at];
-        match rule {
-            GroupRule::Columns(_) => groups.extend(at.iter().zip(short).map(|(&at, name)| {
-                let membership = Membership::Flag(&column(at).numbers);
-                Group { name, membership, feature: false }
-            })),
+        let (memberships, feature): (Vec<Membership>, bool) = match rule {
+            GroupRule::Columns(_) => (at.iter().map(|&at| Membership::Flag(&column(at).numbers)).collect(), false),
             GroupRule::Values { column: called, values, feature } => {
                 let column = column(at[0]);
-                for value in if values.is_empty() { &column.values } else { values } {
+                let of = |value| {
                     let code = column.code(value).ok_or_else(|| unknown(cells, called, value, column))?;
-                    let membership = Membership::Value(&column.codes, code);
-                    groups.push(Group { name: of_value(called, value), membership, feature: *feature });
-                }
+                    Ok(Membership::Value(&column.codes, code))
+                };
+                let values = if values.is_empty() { &column.values } else { values };
+                (values.iter().map(|value| of(value)).collect::<Result<_>>()?, *feature)
             }
-            GroupRule::Bins { column: called, bins, labels, closed, feature } => {
+            GroupRule::Bins { bins, closed, feature, .. } => {
                 let numbers = &column(at[0]).numbers;
-                for (place, name) in interval_names(called, bins, labels, *closed).into_iter().enumerate() {
-                    let membership = Membership::Interval(numbers, bins, *closed, place);
-                    groups.push(Group { name, membership, feature: *feature });
-                }
+                ((0..=bins.len()).map(|at| Membership::Interval(numbers, bins, *closed, at)).collect(), *feature)
             }
-        }
+        };
+        groups.extend(names.into_iter().zip(memberships).map(|(name, membership)| Group { name, membership, feature }));
     }
     Ok(groups)
 }
@@ -101,9 +103,12 @@ fn unknown(cells: &Cells, called: &str, value: &str, column: &Column) -> Error {
     Error::data(&cells.path, format!("groups: {called} is never `{value}`, expected {range}"))
 }
 
-/// The names of the groups of each rule that takes 0/1 columns: what the only star of its pattern stands for, where
-/// that names every group of the rule and no other group, otherwise the names of the columns.
-fn short_names(cells: &Cells, plan: &Plan, columns: &Columns, options: &TableOptions) -> Vec<Vec<String>> {
+/// What reports call all rows.
+const ALL: &str = "all";
+
+/// The names of the groups of each rule. Of one that takes 0/1 columns: what the only star of its pattern stands for,
+/// where that names every group of the rule and nothing else, otherwise the names of the columns.
+fn names(cells: &Cells, plan: &Plan, columns: &Columns, options: &TableOptions) -> Vec<Vec<String>> {
     let full = |at: &[usize]| -> Vec<String> { at.iter().map(|&at| cells.names[at].clone()).collect() };
     let names = options.groups.iter().zip(&plan.groups).map(|(rule, at)| match rule {
         GroupRule::Columns(pattern) => {
@@ -123,7 +128,7 @@ fn short_names(cells: &Cells, plan: &Plan, columns: &Columns, options: &TableOpt
     let mut times: HashMap<String, usize> = HashMap::new();
     names.iter().flatten().for_each(|name| *times.entry(name.clone()).or_default() += 1);
     for ((rule, at), names) in options.groups.iter().zip(&plan.groups).zip(&mut names) {
-        if matches!(rule, GroupRule::Columns(_)) && names.iter().any(|name| times[name] > 1) {
+        if matches!(rule, GroupRule::Columns(_)) && names.iter().any(|name| times[name] > 1 || name == ALL) {
             *names = full(at);
         }
     }

@@ -106,7 +106,7 @@ impl Reader {
                 Some(&code) => code,
                 None if field.is_empty() => return Err("a value"),
                 None if self.wanted.all_values && self.places.len() == MOST_VALUES => {
-                    return Err("categories: the column has more than 1000 values");
+                    return Err("at most 1000 different values in a column of categories or groups");
                 }
                 None => {
                     let next = self.places.len() as u32;

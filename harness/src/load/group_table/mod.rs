@@ -15,7 +15,8 @@
 //! * **Order.** Rows stand in the order of the file: a table of [orders](load_orders) speaks of the rows from 0.
 //! * **Cells** that should be numbers and are empty, not finite or no numbers are errors, as are empty cells of a
 //!   column of categories or groups. Columns without a role may hold anything, and those without a name never have one.
-//! * **Text** is read as in the other tables: see [`load`](super). Fields between commas or semicolons may be quoted.
+//! * **Text** is read as in the other tables: see [`load`](super). Fields between commas or semicolons may be quoted;
+//!   a line break in the name of a column is a blank.
 
 mod build;
 mod cells;
@@ -45,8 +46,9 @@ use std::path::Path;
 /// [`Error::Io`](evenhand_core::Error::Io); [`Error::OutOfRange`](evenhand_core::Error::OutOfRange) for rules of groups
 /// that no table could fit; [`Error::Data`](evenhand_core::Error::Data), with the line, for a column that is not there
 /// (with the nearest and all names), a pattern that no column fits, a label that is a feature or a group too, two
-/// features or groups of one name, lines of another number of fields than the first one, a cell that does not say what
-/// its column is for, and a file without rows.
+/// features or groups of one name, a group called `all`, a quote that is not closed, line ends of CR only, lines of
+/// another number of fields than the first one, a cell that does not say what its column is for, and a file without
+/// rows.
 pub fn load_table(path: &Path, options: &TableOptions) -> Result<GroupData> {
     options.check()?;
     let cells = Cells::open(path, options.separator)?;

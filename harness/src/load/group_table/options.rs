@@ -2,7 +2,7 @@
 
 use super::super::options::Separator;
 use super::rule::GroupRule;
-use evenhand_core::Result;
+use evenhand_core::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 /// Which column of a table is what. Only `label` must be given.
@@ -55,6 +55,18 @@ pub struct TableOptions {
 impl TableOptions {
     /// Refuses what no table could fit.
     pub(super) fn check(&self) -> Result<()> {
+        let nameless = |names: &[String]| names.iter().any(String::is_empty);
+        for (field, nameless) in [
+            ("features", nameless(&self.features)),
+            ("categories", nameless(&self.categories)),
+            ("groups", self.groups.iter().any(|rule| rule.column().is_empty())),
+            ("scale", nameless(&self.scale)),
+        ] {
+            if nameless {
+                let range = "names of columns or patterns; one without a name has no role".into();
+                return Err(Error::OutOfRange { plugin: None, field: field.into(), value: "``".into(), range });
+            }
+        }
         self.groups.iter().try_for_each(GroupRule::check)
     }
 }

@@ -22,7 +22,8 @@ pub enum GroupRule {
     /// A column, or all columns that fit a pattern with `*`, whose cells are 1 for members and 0 for others.
     ///
     /// A group is called like its column; by a pattern with one `*`, like what that stands for (`g_*` makes `young` of
-    /// `g_young`), unless a name then occurs twice among all groups or is empty.
+    /// `g_young`), unless a name then is empty, occurs twice among all groups or is `all`, as all rows together are
+    /// called.
     Columns(String),
     /// A group for each value of a column, called `column=value`. No row is in two of them.
     Values {
@@ -70,17 +71,16 @@ impl Closed {
         })
     }
 
-    /// The interval of that place in words: `35<age<=50`.
+    /// The interval of that place in words: `35<age<=50`. There is at least one bound.
     fn interval(self, column: &str, bins: &[f64], place: usize) -> String {
         let (lower, upper) = match self {
             Self::Right => ("<", "<="),
             Self::Left => ("<=", "<"),
         };
-        match (place.checked_sub(1).map(|below| bins[below]), bins.get(place)) {
-            (Some(low), Some(high)) => format!("{low}{lower}{column}{upper}{high}"),
-            (None, Some(high)) => format!("{column}{upper}{high}"),
-            (Some(low), None) => format!("{column}{}{low}", if self == Self::Right { ">" } else { ">=" }),
-            (None, None) => column.into(),
+        match bins.get(place) {
+            Some(high) if place == 0 => format!("{column}{upper}{high}"),
+            Some(high) => format!("{}{lower}{column}{upper}{high}", bins[place - 1]),
+            None => format!("{column}{}{}", if self == Self::Right { ">" } else { ">=" }, bins[place - 1]),
         }
     }
 }
@@ -95,6 +95,13 @@ pub(super) fn interval_names(column: &str, bins: &[f64], labels: &[String], clos
 }
 
 impl GroupRule {
+    /// The column, or the pattern of columns.
+    pub(super) fn column(&self) -> &str {
+        match self {
+            Self::Columns(column) | Self::Values { column, .. } | Self::Bins { column, .. } => column,
+        }
+    }
+
     /// Refuses what no table could fit.
     pub(super) fn check(&self) -> Result<()> {
         let Self::Bins { column, bins, labels, .. } = self else { return Ok(()) };

@@ -84,6 +84,30 @@ fn groups_are_called_by_what_the_star_stands_for_where_that_is_one_group() {
 }
 
 #[test]
+fn no_group_is_called_like_all_rows() {
+    let of = |toml: &str| load("x,all,g_all,g_b,y\n1,0,1,0,2\n", &format!("label = 'y'\nfeatures = ['x']\n{toml}"));
+    assert_eq!(of("groups = ['g_*']").unwrap().table.groups(), ["g_all", "g_b"]);
+    let said = of("groups = ['g_*', 'all']").unwrap_err();
+    assert_eq!(said, ":1: groups: a column `all` can be no group, for all rows together are called so");
+}
+
+#[test]
+fn what_has_no_name_has_no_role() {
+    for (key, value) in [
+        ("features", "['']"),
+        ("categories", "['']"),
+        ("groups", "['']"),
+        ("scale", "['x', '']"),
+        ("groups", "[{ column = '' }]"),
+    ] {
+        let said = load(",x,y\n1,2,3\n", &format!("label = 'y'\n{key} = {value}")).unwrap_err();
+        let expected =
+            format!("parameter `{key}` = ``, expected names of columns or patterns; one without a name has no role");
+        assert_eq!(said, expected);
+    }
+}
+
+#[test]
 fn categories_of_whole_numbers_stand_by_number() {
     let text = "code,word,y\n10,b,1\n9,a,2\n10,B,3\n";
     let data = load(text, "label = 'y'\ncategories = ['code', 'word']\ngroups = [{ column = 'code' }]").unwrap();
@@ -108,6 +132,13 @@ fn separators_quotes_and_marks_are_recognised() {
     let toml = "label = 'y'\ncategories = ['a, b']";
     let quoted = load("\u{feff}\"a, b\",y\r\n\"x, \"\"z\"\"\",\"1\"\r\n", toml).unwrap();
     assert_eq!(quoted.table.feature_names(), ["a, b=x, \"z\""]);
+    // Names of several lines, and cells too, and a quote within a field.
+    let broken = "\n\"a\r\n b\",x,\"g,\n\n1\",y\r\n\"x\ny\",1,0,2\r\n5\" wide,2,1,3\r\n";
+    let lines = load(broken, "label = 'y'\ncategories = ['a b']\ngroups = ['g*1']").unwrap();
+    assert_eq!(lines.table.feature_names(), ["x", "a b=5\" wide", "a b=x\ny"]);
+    assert_eq!((lines.table.groups()[0].as_str(), lines.labels), (", ", vec![2.0, 3.0]));
+    let said = load(&broken.replace(",1,3", ",x,3"), "label = 'y'\ncategories = ['a b']\ngroups = ['g*1']");
+    assert_eq!(said, Err(":8: g, 1 `x`, expected 0 or 1".into()));
     let tabs = load("a\ty\n1.5\t2\n", "label = 'y'").unwrap();
     assert_eq!((rows(&tabs.table)[0], tabs.labels[0]), (&[1.5][..], 2.0));
     assert_eq!(load("a b;y\n1;2\n", "label = 'y'\nseparator = ';'").unwrap().table.feature_names(), ["a b"]);
@@ -189,15 +220,23 @@ fn bad_cells_and_lines_are_told() {
         ("x,y\n", ": no lines but a header"),
         ("\n\n", ": no lines, expected one that names the columns"),
         ("x,x,y\n1,2,3\n", ":1: two columns `x`"),
-        ("y\n1\n", ":1: no column is left for a feature"),
+        ("y\n1\n", ":1: the file has no column but the label"),
+        (",y\n0,1\n", ":1: no column is left for a feature"),
+        ("x,y\r1,2\r3,4\r", ": line ends are CR only, expected LF or CRLF"),
+        ("x,y\n1,2\n3\n", ":3: 1 field, expected 2"),
+        ("x,\"y\n1,2\n", ":1: a quote that is not closed"),
+        ("x,y\n\"1\",2\n\n\"3\",\"4\n5,6\n", ":4: a quote that is not closed"),
+        ("x,y\n\"1\n\",\"2\n", ":3: a quote that is not closed"),
     ] {
         assert_eq!(load(text, "label = 'y'"), Err(expected.into()), "{text}");
     }
     let categories = "label = 'y'\ncategories = ['x']";
     assert_eq!(load("x,y\na,1\n,1\n", categories), Err(":3: x ``, expected a value".into()));
     let many: String = (0..1001).map(|at| format!("v{at},1\n")).collect();
-    let said = ":1002: x `v1000`, expected categories: the column has more than 1000 values";
-    assert_eq!(load(&format!("x,y\n{many}"), categories), Err(said.into()));
+    let said = ":1002: x `v1000`, expected at most 1000 different values in a column of categories or groups";
+    for toml in [categories, "label = 'y'\ngroups = [{ column = 'x' }]"] {
+        assert_eq!(load(&format!("x,y\n{many}"), toml), Err(said.into()));
+    }
     let missing = load_table(Path::new("/nowhere/t.csv"), &TableOptions::default()).unwrap_err().to_string();
     assert!(missing.starts_with("/nowhere/t.csv: "), "{missing}");
 }
