@@ -37,6 +37,8 @@ pub struct TableDescription {
     pub rows: usize,
     /// Number of features, memberships apart.
     pub features: usize,
+    /// Number of memberships that are features too, where that is asked for: those that are not among the features anyway.
+    pub indicators: usize,
     /// The groups.
     pub groups: Vec<GroupSize>,
 }
@@ -79,6 +81,7 @@ impl TableDescription {
             label: data.label.clone(),
             rows: table.rows(),
             features: table.features(),
+            indicators: 0,
             groups: table.groups().iter().enumerate().map(size).collect(),
         }
     }
@@ -133,7 +136,7 @@ fn indicated(data: &GroupData, learning: GroupLearning) -> Result<GroupData, Fai
 impl<'a> Shared<'a> {
     fn new(part: &'a Groupwise, seeds: &[u64], base: &Run) -> Result<Self, Failure> {
         let data = open(&part.source, base)?;
-        let description = TableDescription::of(&data);
+        let mut description = TableDescription::of(&data);
         if part.has(GroupLearning::Batch) && description.rows < 2 {
             let text = format!("`{}` has a single row, of which none can be held out", description.name);
             return Err(Failure::Data(Error::Unusable(text)));
@@ -156,6 +159,7 @@ impl<'a> Shared<'a> {
         let ways = [GroupLearning::Online, GroupLearning::Batch].into_iter().filter(|&way| part.has(way));
         let (with, without): (Vec<_>, Vec<_>) = ways.partition(|&way| has_indicators(&part.options, way));
         let with = with.first().map(|&way| indicated(&data, way)).transpose()?;
+        description.indicators = with.as_ref().map_or(0, |wide| wide.table.features() - description.features);
         let plain = (!without.is_empty()).then(|| Ground::new(data));
         Ok(Self { part, data: description, digest, plain, indicated: with.map(Ground::new), orders })
     }

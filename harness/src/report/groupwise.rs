@@ -104,8 +104,9 @@ impl GroupwiseSummary {
     /// How many features there are, in words; with memberships among them or without.
     fn features(&self, with_memberships: bool) -> String {
         let plural = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
-        let memberships = plural(self.data.groups.len(), "membership");
-        let with = if with_memberships { format!(" and {memberships}") } else { String::new() };
+        let memberships = plural(self.data.indicators, "membership");
+        let with = with_memberships && self.data.indicators > 0;
+        let with = if with { format!(" and {memberships}") } else { String::new() };
         format!("{}{with}", plural(self.data.features, "feature"))
     }
 
