@@ -53,7 +53,8 @@ pub use dense::{Dense, TopK};
 pub use error::{Error, Result, Source, nearest};
 pub use fairness::{FairnessData, FairnessLoss};
 pub use group::{
-    Expert, GroupData, GroupPredictor, GroupRegressor, GroupTable, Mixer, Mixing, OnlineRegressor, check_row,
+    Expert, GroupData, GroupPredictor, GroupRegressor, GroupTable, Mixer, Mixing, OnlineRegressor, check_group,
+    check_linear, check_row,
 };
 pub use harm::{Cardinality, Dynamics, Harm, SizeRule};
 pub use history::{History, Repeats};

@@ -2,7 +2,7 @@
 
 use crate::least_squares::{self, Fit};
 use crate::scope::Scope;
-use evenhand_core::{Error, GroupPredictor, GroupTable, Result, Run};
+use evenhand_core::{Error, GroupPredictor, GroupTable, Result, Run, check_group, check_linear};
 use rayon::prelude::*;
 
 /// What has been learned from some rows.
@@ -109,21 +109,14 @@ impl<F: Function> GroupPredictor for GroupModels<F> {
 
     fn predict_by(&self, group: usize, table: &GroupTable, out: &mut [f64]) -> Result<bool> {
         table.check_predicted(self.shape, out)?;
-        if group >= self.shape.1 {
-            return Err(Error::shape("group", format!("below {}", self.shape.1), group));
-        }
+        check_group(group, self.shape.1)?;
         let Some(model) = self.model(group) else { return Ok(false) };
         out.iter_mut().enumerate().for_each(|(row, out)| *out = model.predict(table.row(row).0));
         Ok(true)
     }
 
     fn linear(&self, active: &[bool], out: &mut [f64]) -> Result<bool> {
-        if active.len() != self.shape.1 {
-            return Err(Error::shape("groups of a row", self.shape.1, active.len()));
-        }
-        if out.len() != self.shape.0 + 1 {
-            return Err(Error::shape("weights and intercept", self.shape.0 + 1, out.len()));
-        }
+        check_linear(active, out, self.shape)?;
         if self.models.iter().flatten().any(|model| model.linear().is_none()) {
             let operation = "stating a linear function: its predictions are not linear in the features";
             return Err(Error::Unsupported { plugin: "this group regressor".into(), operation });

@@ -138,3 +138,23 @@ pub fn check_row(features: &[f64], active: &[bool], (d, groups): (usize, usize))
         _ => Err(Error::shape("groups of a row", groups, active.len())),
     }
 }
+
+/// Checks that `group` is one of `groups`.
+///
+/// # Errors
+/// [`Error::Shape`] where it is not.
+pub fn check_group(group: usize, groups: usize) -> Result<()> {
+    if group < groups { Ok(()) } else { Err(Error::shape("group", format!("below {groups}"), group)) }
+}
+
+/// Checks what is asked of [`GroupPredictor::linear`] against the numbers of features and groups learned from.
+///
+/// # Errors
+/// [`Error::Shape`] where something differs.
+pub fn check_linear(active: &[bool], out: &[f64], (d, groups): (usize, usize)) -> Result<()> {
+    match (active.len() == groups, out.len() == d + 1) {
+        (true, true) => Ok(()),
+        (false, _) => Err(Error::shape("groups of a row", groups, active.len())),
+        _ => Err(Error::shape("weights and intercept", d + 1, out.len())),
+    }
+}

@@ -1,7 +1,7 @@
 //! Experts and their shares at one moment, to predict with.
 
 use super::candidates;
-use evenhand_core::{Error, GroupPredictor, GroupTable, Mixing, Result};
+use evenhand_core::{GroupPredictor, GroupTable, Mixing, Result, check_group, check_linear};
 use std::collections::HashMap;
 
 pub(super) struct Frozen {
@@ -57,19 +57,12 @@ impl GroupPredictor for Frozen {
 
     fn predict_by(&self, group: usize, table: &GroupTable, out: &mut [f64]) -> Result<bool> {
         table.check_predicted(self.shape, out)?;
-        if group >= self.shape.1 {
-            return Err(Error::shape("group", format!("below {}", self.shape.1), group));
-        }
+        check_group(group, self.shape.1)?;
         self.experts[group].predict_by(0, &table.clone().into_one_group(), out)
     }
 
     fn linear(&self, active: &[bool], out: &mut [f64]) -> Result<bool> {
-        if active.len() != self.shape.1 {
-            return Err(Error::shape("groups of a row", self.shape.1, active.len()));
-        }
-        if out.len() != self.shape.0 + 1 {
-            return Err(Error::shape("weights and intercept", self.shape.0 + 1, out.len()));
-        }
+        check_linear(active, out, self.shape)?;
         let (mut awake, mut functions) = (Vec::new(), Vec::new());
         // Of all experts, so that what is not linear says so whoever is awake.
         for expert in 0..self.experts.len() {

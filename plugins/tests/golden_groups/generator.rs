@@ -6,6 +6,7 @@ mod properties;
 pub(crate) use properties::invariants;
 
 use crate::golden::{File, Tolerance};
+use crate::{near, text};
 use evenhand_plugins::group_linear::{Aggregation, Drawn, Over, Rule, scaled};
 use nalgebra::DMatrix;
 use serde::Deserialize;
@@ -20,10 +21,6 @@ const AGGREGATES: [(&str, Aggregation); 4] = [
     ("perm", Aggregation::Permutation),
 ];
 
-fn text(error: impl ToString) -> String {
-    error.to_string()
-}
-
 fn read<C: DeserializeOwned>(file: &File) -> Result<C, String> {
     serde_json::from_str(&file.text).map_err(text)
 }
@@ -36,12 +33,7 @@ struct Absolute {
 
 impl Absolute {
     fn near(&self, what: &str, got: &[f64], expected: &[f64]) -> Result<(), String> {
-        if got.len() != expected.len() {
-            return Err(format!("{what}: {} numbers, expected {}", got.len(), expected.len()));
-        }
-        let tolerance = Tolerance::new(0.0, self.abs);
-        let mut both = got.iter().zip(expected).enumerate();
-        both.try_for_each(|(row, (got, expected))| tolerance.near(format!("{what}, row {row}"), *got, *expected))
+        near(Tolerance::new(0.0, self.abs), what, got, expected)
     }
 }
 

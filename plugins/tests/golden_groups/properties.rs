@@ -1,7 +1,8 @@
 //! What must hold for a large table, whatever the random numbers.
 
-use super::{AGGREGATES, read, text};
+use super::{AGGREGATES, read};
 use crate::golden::{File, Tolerance};
+use crate::text;
 use evenhand_core::{Run, Simulator};
 use evenhand_plugins::group_linear::{Aggregation, Drawn, GroupLinear, Over, aggregate, scaled};
 use nalgebra::{DMatrix, DVector};

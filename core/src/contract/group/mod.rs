@@ -7,6 +7,7 @@ mod tables;
 
 use super::outcome::{Check, Outcome, Stop, caught, ensure, run_all};
 use super::recipe;
+use crate::metrics::r2;
 use crate::params::parameters;
 use crate::{Descriptor, Error, GroupPredictor, GroupRegressor, GroupTable, Result, Run};
 use online::Round;
@@ -128,7 +129,8 @@ fn fits(s: &Subject<'_>) -> Result<(), Stop> {
 fn learns(s: &Subject<'_>) -> Result<(), Stop> {
     let (Tables { train, labels, .. }, fitted) = (&s.data, s.fitted()?);
     let enough = |whose: &str, predicted: &[f64], labels: &[f64]| {
-        let learned = explained(predicted, labels);
+        // Without predicted rows there is none: not learned.
+        let learned = r2(predicted, labels).unwrap_or(f64::NAN);
         ensure(learned > LEARNED, || format!("{whose}: R2 is {learned}, expected above {LEARNED}"))
     };
     let mut out = vec![0.0; train.rows()];
@@ -147,13 +149,6 @@ fn learns(s: &Subject<'_>) -> Result<(), Stop> {
         }
     }
     Ok(())
-}
-
-/// R2: the share of the squared distances from the mean that is explained.
-fn explained(predicted: &[f64], labels: &[f64]) -> f64 {
-    let mean = labels.iter().sum::<f64>() / labels.len() as f64;
-    let missed: f64 = predicted.iter().zip(labels).map(|(p, y)| (p - y).powi(2)).sum();
-    1.0 - missed / labels.iter().map(|y| (y - mean).powi(2)).sum::<f64>()
 }
 
 fn labels(s: &Subject<'_>) -> Result<(), Stop> {
