@@ -21,7 +21,8 @@ pub(crate) fn run_test(name: &str, environment: &[(&str, &str)], limit: Duration
     command.env("RUST_BACKTRACE", "0").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("a process");
     let [mut output, mut errors] = [String::new(), String::new()];
-    let (mut from_output, mut from_errors) = (child.stdout.take().expect("a pipe"), child.stderr.take().expect("a pipe"));
+    let (mut from_output, mut from_errors) =
+        (child.stdout.take().expect("a pipe"), child.stderr.take().expect("a pipe"));
     let started = Instant::now();
     let (status, hung) = thread::scope(|scope| {
         scope.spawn(|| from_output.read_to_string(&mut output));

@@ -225,7 +225,8 @@ fn own_path(path: &Path) -> PathBuf {
 fn files(folder: &Path) -> Result<Vec<PathBuf>, String> {
     let said = |error| format!("{}: {error}", folder.display());
     let entries: Result<Vec<_>, _> = fs::read_dir(folder).map_err(said)?.collect();
-    let mut paths: Vec<PathBuf> = entries.map_err(said)?.iter().map(fs::DirEntry::path).filter(|path| path.is_file()).collect();
+    let mut paths: Vec<PathBuf> =
+        entries.map_err(said)?.iter().map(fs::DirEntry::path).filter(|path| path.is_file()).collect();
     paths.sort();
     Ok(paths)
 }

@@ -72,7 +72,8 @@ fn tf32(x: f32) -> f32 {
 #[test]
 fn warps_multiply_matrices() {
     in_several_orders(|small| {
-        let [a, b] = [128, 64].map(|len| (0..len).map(|i| 1.0 + (i * 7919 % 1013) as f32 / 777.0).collect::<Vec<f32>>());
+        let [a, b] =
+            [128, 64].map(|len| (0..len).map(|i| 1.0 + (i * 7919 % 1013) as f32 / 777.0).collect::<Vec<f32>>());
         let (from_a, from_b) = (small.stream.clone_htod(&a).unwrap(), small.stream.clone_htod(&b).unwrap());
         let mut out = small.stream.alloc_zeros::<f32>(128).unwrap();
         let function = small.function("emulator_product");
@@ -81,8 +82,7 @@ fn warps_multiply_matrices() {
         unsafe { launch.launch(config(1, 32, 0)) }.unwrap();
         for (at, got) in small.stream.clone_dtoh(&out).unwrap().into_iter().enumerate() {
             let (row, column) = (at / 8, at % 8);
-            let sum: f64 =
-                (0..8).map(|k| f64::from(tf32(a[row * 8 + k])) * f64::from(tf32(b[k * 8 + column]))).sum();
+            let sum: f64 = (0..8).map(|k| f64::from(tf32(a[row * 8 + k])) * f64::from(tf32(b[k * 8 + column]))).sum();
             assert!((f64::from(got) - sum).abs() < 1e-6 * sum, "row {row}, column {column}: {got}, expected {sum}");
         }
     });
