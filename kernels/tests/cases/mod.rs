@@ -1,4 +1,5 @@
 //! What a GPU must compute, in cases that the emulated one and a real one go through alike.
 
+pub(crate) mod agreement;
 pub(crate) mod data;
 pub(crate) mod scores;

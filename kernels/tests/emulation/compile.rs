@@ -235,10 +235,10 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>, String> {
 fn include<'a>(text: &str, headers: &'a BTreeMap<String, String>, included: &mut BTreeMap<&'a str, &'a str>) {
     for line in text.lines().filter_map(|line| line.trim_start().strip_prefix("#include \"")) {
         let name = line.split('"').next().unwrap_or_default().rsplit('/').next().unwrap_or_default();
-        if let Some((name, text)) = headers.get_key_value(name) {
-            if included.insert(name, text).is_none() {
-                include(text, headers, included);
-            }
+        if let Some((name, text)) = headers.get_key_value(name)
+            && included.insert(name, text).is_none()
+        {
+            include(text, headers, included);
         }
     }
 }

@@ -1,1 +1,125 @@
-//! Planted.
+//! That the cases notice mistakes in the kernels: each is planted in a copy of a kernel's file, and a case must fail.
+
+use crate::child::run_test;
+use crate::compile::{Change, Missing, library};
+use crate::emulated::{Emulated, LIBRARY};
+use crate::on_emulated_device::{CASE, cases_of};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+use std::{fs, thread};
+
+/// A mistake.
+struct Bug {
+    name: &'static str,
+    /// The file of `kernels/cu`, and the text there that is replaced where it occurs for the n-th time, from 0.
+    file: &'static str,
+    original: &'static str,
+    nth: usize,
+    replacement: &'static str,
+    /// The table and the case that must fail.
+    table: &'static str,
+    case: &'static str,
+}
+
+const SCORES: Bug = Bug {
+    name: "",
+    file: "scores.cu",
+    original: "",
+    nth: 0,
+    replacement: "",
+    table: "scores",
+    case: "scores_are_those_of_the_reference",
+};
+const TILE: Bug = Bug { file: "tile.h", ..SCORES };
+
+const BUGS: &[Bug] = &[
+    Bug { name: "no barrier after a slab is loaded", original: "__syncthreads();", nth: 1, ..TILE },
+    Bug {
+        name: "barrier in a branch that some threads take",
+        original: "wait_copies<0>();",
+        replacement: "wait_copies<0>(); if (threadIdx.x < 7) __syncthreads();",
+        ..TILE
+    },
+    Bug { name: "no wait for copies", original: "wait_copies<0>();", replacement: "wait_copies<1>();", ..TILE },
+    Bug {
+        name: "the slab that is computed with is filled",
+        original: "shared.slabs[(s + 1) % 2]",
+        replacement: "shared.slabs[s % 2]",
+        ..TILE
+    },
+    Bug { name: "a factor too many", original: "first + factor < rank", replacement: "first + factor <= rank", ..TILE },
+    Bug { name: "a panel too many", original: "panel < panels", replacement: "panel <= panels", ..TILE },
+    Bug { name: "users and items exchanged", original: "threadIdx.x / 16", replacement: "threadIdx.x % 16", ..TILE },
+    Bug {
+        name: "not fused",
+        original: "fmaf(u[i], v[j], sums[i][j])",
+        replacement: "u[i] * v[j] + sums[i][j]",
+        ..TILE
+    },
+    Bug { name: "a user too many", original: "user >= user_count", replacement: "user > user_count", ..SCORES },
+    Bug {
+        name: "an item too many at the edge",
+        original: "item + q < item_count",
+        replacement: "item + q <= item_count",
+        ..SCORES
+    },
+    Bug { name: "rows taken for aligned", original: "stride % 4 == 0", replacement: "true", ..SCORES },
+];
+
+/// Long enough for a case on a busy machine.
+const LIMIT: Duration = Duration::from_secs(60);
+
+impl Bug {
+    /// The file with the mistake in it.
+    fn plant(&self) -> Change {
+        let path = format!("{}/cu/{}", env!("CARGO_MANIFEST_DIR"), self.file);
+        let text = fs::read_to_string(path).expect("a kernel's file");
+        let places: Vec<_> = text.match_indices(self.original).collect();
+        let (at, _) = places.get(self.nth).unwrap_or_else(|| {
+            panic!("{}: `{}` occurs {} times in {}", self.name, self.original, places.len(), self.file)
+        });
+        let text = format!("{}{}{}", &text[..*at], self.replacement, &text[at + self.original.len()..]);
+        Change { file: self.file, text }
+    }
+
+    /// How its case fails, if it does.
+    fn noticed(&self) -> Option<String> {
+        let known = cases_of(self.table).iter().any(|(case, _)| *case == self.case);
+        assert!(known, "{}: no case {}", self.name, self.case);
+        let library = library(Some(&self.plant())).unwrap_or_else(|missing| match missing {
+            Missing::Skipped(reason) => panic!("{reason}"),
+            Missing::Broken(reason) => panic!("{}: {reason}", self.name),
+        });
+        let environment = [(LIBRARY, library.to_str().expect("a path of text")), (CASE, self.case)];
+        let ended = run_test(&format!("on_emulated_device::{}", self.table), &environment, LIMIT);
+        if ended.hung {
+            return Some("hangs".into());
+        }
+        let telling = |line: &&str| line.starts_with("emulator: ") || line.contains("expected");
+        (!ended.succeeded).then(|| ended.said.lines().find(telling).unwrap_or("fails").to_owned())
+    }
+}
+
+#[test]
+fn mistakes_are_noticed() {
+    // What is loaded here decides nothing, but whether anything can be.
+    let Some(emulated) = Emulated::take() else { return };
+    drop(emulated);
+    let (next, missed) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(2, usize::from).min(BUGS.len()) {
+            scope.spawn(|| {
+                while let Some(bug) = BUGS.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let noticed = bug.noticed();
+                    println!("{} ({}): {}", bug.name, bug.file, noticed.as_deref().unwrap_or("MISSED"));
+                    if noticed.is_none() {
+                        missed.lock().expect("no panic").push(bug.name);
+                    }
+                }
+            });
+        }
+    });
+    let missed = missed.into_inner().expect("no panic");
+    assert!(missed.len() * 10 <= BUGS.len(), "{} of {} mistakes are missed: {missed:?}", missed.len(), BUGS.len());
+}
