@@ -8,13 +8,14 @@
 // One bit for each score of a thread, bit 8 i + j for row `i` and column `j`: whether it is at least `levels[i]`. Nothing
 // reaches NaN.
 __device__ __forceinline__ u32 reaching(const float (&sums)[4][8], const float (&levels)[4]) {
-  bool any = false;
+  // A chain of comparisons waits for each of them, several do not wait for each other.
+  bool any[4] = {false, false, false, false};
 #pragma unroll
-  for (u32 i = 0; i < 4; i++)
+  for (u32 j = 0; j < 8; j++)
 #pragma unroll
-    for (u32 j = 0; j < 8; j++) any |= sums[i][j] >= levels[i];
+    for (u32 i = 0; i < 4; i++) any[i] |= sums[i][j] >= levels[i];
   u32 mask = 0;
-  if (any) {
+  if (any[0] | any[1] | any[2] | any[3]) {
 #pragma unroll
     for (u32 i = 0; i < 4; i++)
 #pragma unroll
