@@ -9,6 +9,7 @@
 //! users travel with each call, in blocks for which there is memory.
 
 mod blocks;
+mod downloads;
 mod fault;
 mod kernel;
 mod lists;
@@ -25,6 +26,7 @@ pub use open::{Facts, Unavailable, probe};
 
 use crate::Cpu;
 use cudarc::driver::{CudaSlice, CudaStream, DeviceRepr, DriverError};
+use downloads::Downloads;
 use evenhand_core::dense::{Dense, check_held_out, check_shapes};
 use evenhand_core::metrics::Position;
 use evenhand_core::{Compressed, Result, TopK};
@@ -89,6 +91,8 @@ pub struct Cuda {
     memory: usize,
     /// One call at a time: its blocks use all of the device and of the memory.
     residents: Mutex<Residents>,
+    /// Made by the first call that needs them.
+    downloads: Mutex<Option<Downloads>>,
 }
 
 impl Cuda {

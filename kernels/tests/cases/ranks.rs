@@ -1,5 +1,6 @@
 //! Positions of held-out items.
 
+use super::Case;
 use super::data::{SHAPES, factors, interactions, masks, text};
 use evenhand_core::Compressed;
 use evenhand_core::dense::Dense;
@@ -7,7 +8,7 @@ use evenhand_kernels::Cpu;
 use evenhand_kernels::cuda::{Cuda, Options};
 use nalgebra::DMatrix;
 
-pub(crate) const CASES: &[(&str, fn(&Cuda))] = &[
+pub(crate) const CASES: &[Case] = &[
     ("positions_with_ties_and_without", positions_with_ties_and_without),
     ("held_out_lists_of_every_length", held_out_lists_of_every_length),
     ("what_is_seen_does_not_compete", what_is_seen_does_not_compete),

@@ -1,5 +1,6 @@
 //! The best items per user.
 
+use super::Case;
 use super::data::{SHAPES, factors, interactions, masks, text};
 use evenhand_core::dense::Dense;
 use evenhand_core::{Compressed, TopK};
@@ -7,7 +8,7 @@ use evenhand_kernels::Cpu;
 use evenhand_kernels::cuda::{Cuda, MOST_KEPT, Options};
 use nalgebra::DMatrix;
 
-pub(crate) const CASES: &[(&str, fn(&Cuda))] = &[
+pub(crate) const CASES: &[Case] = &[
     ("the_best_with_ties_and_without", the_best_with_ties_and_without),
     ("lists_of_every_length", lists_of_every_length),
     ("scores_in_any_order", scores_in_any_order),
