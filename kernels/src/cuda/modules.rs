@@ -1,7 +1,9 @@
 //! The compiled kernels, embedded, and how they get onto a device.
 
 use super::kernel::Signature;
+use super::ranks::{Ranks, RanksWithout};
 use super::scores::Scores;
+use super::top_k::{TopK32, TopK64, TopK128, TopK256, TopKRows};
 use super::{Form, Unavailable};
 use cudarc::driver::{CudaContext, CudaFunction, CudaModule};
 use cudarc::nvrtc::Ptx;
@@ -26,7 +28,7 @@ macro_rules! artefacts {
     };
 }
 
-static ARTEFACTS: [Artefact; 1] = artefacts!["scores"];
+static ARTEFACTS: [Artefact; 3] = artefacts!["scores", "top_k", "ranks"];
 
 /// The files on a device.
 pub(in crate::cuda) struct Modules {
@@ -85,4 +87,11 @@ macro_rules! kernels {
 
 kernels! {
     scores: Scores,
+    top_k_32: TopK32,
+    top_k_64: TopK64,
+    top_k_128: TopK128,
+    top_k_256: TopK256,
+    top_k_rows: TopKRows,
+    ranks: Ranks,
+    ranks_without: RanksWithout,
 }

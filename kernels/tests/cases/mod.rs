@@ -7,4 +7,6 @@ pub(crate) type Case<T = Cuda> = (&'static str, fn(&T));
 
 pub(crate) mod agreement;
 pub(crate) mod data;
+pub(crate) mod ranks;
 pub(crate) mod scores;
+pub(crate) mod top_k;
