@@ -21,17 +21,19 @@
 // adds at most 2^-125 sum (|u_f| + |v_f| + 2). Factors above 2^127 would have an infinite high part: they are not for this.
 #include "tile.h"
 
-// 72 numbers between factors: the 4 factors and 8 pairs of entities that a warp reads at once are in 64 different banks'
-// words, half a warp's 16 pairs in 32 different banks.
+// 72 numbers between factors: half a warp, which reads 4 factors of 4 pairs of entities at once, reads all 32 banks.
 using TensorScores = Tile<2, 2, PANEL + 8>;
 
 struct Halves {
   u32 high, low;
 };
 
+// to_tf32 of a finite number whose result is finite; that one's look at the others would take half the time of a split.
+__device__ __forceinline__ u32 rounded(float x) { return (__float_as_uint(x) + 0x1000u) & 0xffffe000u; }
+
 __device__ __forceinline__ Halves split(float x) {
-  u32 high = to_tf32(x);
-  return {high, to_tf32(x - __uint_as_float(high))};
+  u32 high = rounded(x);
+  return {high, rounded(x - __uint_as_float(high))};
 }
 
 // Each of the 8 warps holds the scores of the 64 users of a panel against 32 items: 4 x 2 x 2 results of 16 x 8. Row r of a

@@ -1,7 +1,8 @@
 //! The compiled kernels, embedded, and how they get onto a device.
 
 use super::kernel::Signature;
-use super::scores::Scores;
+use super::pairs::{PairGradients, PairMargins, PairMoved, PairUpdate};
+use super::scores::{Scores, ScoresTf32};
 use super::{Form, Unavailable};
 use cudarc::driver::{CudaContext, CudaFunction, CudaModule};
 use cudarc::nvrtc::Ptx;
@@ -26,7 +27,7 @@ macro_rules! artefacts {
     };
 }
 
-static ARTEFACTS: [Artefact; 1] = artefacts!["scores"];
+static ARTEFACTS: [Artefact; 3] = artefacts!["pairs", "scores", "scores_tf32"];
 
 /// The files on a device.
 pub(in crate::cuda) struct Modules {
@@ -85,4 +86,9 @@ macro_rules! kernels {
 
 kernels! {
     scores: Scores,
+    scores_tf32: ScoresTf32,
+    pair_margins: PairMargins,
+    pair_gradients: PairGradients,
+    pair_moved: PairMoved,
+    pair_update: PairUpdate,
 }
