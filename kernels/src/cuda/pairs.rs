@@ -159,7 +159,7 @@ impl<'c> Pairs<'c> {
             let sums = |len: usize| upload(&vec![sum; if adagrad { len } else { 1 }]);
             let numbers = upload(&shape.rows(tables))?;
             let own = upload(tables.biases.as_deref().filter(|_| biases > 0).unwrap_or(&[0.0]))?;
-            Ok((numbers, own, sums(len)?, sums(biases.max(1))?))
+            Ok((numbers, own, sums(len.max(1))?, sums(biases.max(1))?))
         };
         let (numbers, biases, squares, bias_squares) = upload().map_err(|fault| cuda.error(fault))?;
         Ok(Self { at, numbers, biases, squares, bias_squares, steps: None, margins: None })
