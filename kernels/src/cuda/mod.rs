@@ -9,6 +9,7 @@
 //! users travel with each call, in blocks for which there is memory.
 
 mod blocks;
+mod downloads;
 mod fault;
 mod kernel;
 mod modules;
@@ -23,6 +24,7 @@ pub use pairs::Pairs;
 
 use crate::Cpu;
 use cudarc::driver::{CudaSlice, CudaStream, DeviceRepr, DriverError};
+use downloads::Downloads;
 use evenhand_core::dense::{Dense, check_shapes};
 use evenhand_core::metrics::Position;
 use evenhand_core::{Compressed, Result, TopK};
@@ -80,8 +82,8 @@ pub enum Precision {
     /// that keep 24 bits, as those looked at by others do; what theirs is not specified. T is for factors and products
     /// below the smallest normal number, which a device may take as zeros.
     ///
-    /// For [`Dense::scores`] alone: what is ranked has the scores of [`Self::Single`]. So have factors beyond 2^127 and
-    /// those whose scores may not be finite.
+    /// For [`Dense::scores`] alone: what is ranked has the scores of [`Self::Single`]. So have blocks of users with a factor
+    /// beyond 2^127 there or among the items, or with factors so large that a score may not be finite.
     Tf32x3,
 }
 
@@ -97,6 +99,8 @@ pub struct Cuda {
     memory: usize,
     /// One call at a time: its blocks use all of the device and of the memory.
     residents: Mutex<Residents>,
+    /// Made by the first call that needs them.
+    downloads: Mutex<Option<Downloads>>,
 }
 
 impl Cuda {

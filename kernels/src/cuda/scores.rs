@@ -1,6 +1,7 @@
 //! All scores of some users.
 
-use super::blocks::in_blocks;
+use super::blocks::MOST;
+use super::downloads::Downloads;
 use super::fault::Fault;
 use super::kernel::kernel;
 use super::panels::Panels;
@@ -8,6 +9,7 @@ use super::{Cuda, Precision};
 use crate::cpu::sure_to_be_finite;
 use cudarc::driver::CudaSlice;
 use nalgebra::DMatrix;
+use std::sync::PoisonError;
 
 /// Users and items of a block of threads.
 const TILE: usize = 128;
@@ -40,26 +42,32 @@ impl Cuda {
         items: &DMatrix<f32>,
         out: &mut DMatrix<f32>,
     ) -> Result<(), Fault> {
-        let (count, rank) = (items.ncols(), items.nrows());
+        let count = items.ncols();
         out.resize_mut(count, rows.len(), 0.0);
         let mut residents = self.lock();
         let items = residents.panels(items, self.memory, &self.stream)?;
-        let room = self.memory.saturating_sub(items.values.num_bytes());
-        let each = size_of::<f32>() * (count + rank);
-        in_blocks(rows.len(), room, each, TILE, |range| {
-            let users = Panels::of(users, &rows[range.clone()], &self.stream)?;
-            let scores = self.scores_of(&users, items)?;
-            let out = &mut out.as_mut_slice()[range.start * count..range.end * count];
-            self.stream.memcpy_dtoh(&scores, out)?;
-            self.stream.synchronize()?;
-            Ok(())
+        let mut downloads = self.downloads.lock().unwrap_or_else(PoisonError::into_inner);
+        let downloads = match downloads.take().filter(|d| d.suit(out.len(), count)) {
+            Some(there) => downloads.insert(there),
+            None => {
+                let room = self.memory.saturating_sub(items.values.num_bytes());
+                downloads.insert(Downloads::new(out.len(), count, room, &self.stream)?)
+            }
+        };
+        // Whole tiles of users where they fit.
+        let fit = (downloads.len() / count).min(MOST);
+        let at_once = if fit < TILE { fit } else { fit / TILE * TILE };
+        let total = out.len();
+        let ranges = (0..total).step_by(at_once * count).map(|first| first..total.min(first + at_once * count));
+        downloads.fill(out.as_mut_slice(), ranges, &self.stream, |range, to| {
+            let users = Panels::of(users, &rows[range.start / count..range.end / count], &self.stream)?;
+            self.launch_scores(&users, items, to)
         })
     }
 
     /// Scores on the device, user after user.
-    fn scores_of(&self, users: &Panels, items: &Panels) -> Result<CudaSlice<f32>, Fault> {
+    fn launch_scores(&self, users: &Panels, items: &Panels, out: &mut CudaSlice<f32>) -> Result<(), Fault> {
         let (user_count, item_count) = (users.count as usize, items.count as usize);
-        let mut out = self.room::<f32>(user_count * item_count)?;
         let grid = (item_count.div_ceil(TILE) as u32, user_count.div_ceil(TILE) as u32, 1);
         let split = self.options.precision == Precision::Tf32x3
             && users.largest.max(items.largest) <= LARGEST_SPLIT
@@ -89,6 +97,6 @@ impl Cuda {
         } else {
             launch!(scores)
         }
-        Ok(out)
+        Ok(())
     }
 }

@@ -3,15 +3,17 @@
 use crate::cases;
 use crate::emulated::Emulated;
 use evenhand_kernels::cuda::{Cuda, Options};
+use std::sync::Arc;
 
 /// All of a table, each in some orders of threads.
-fn run(cases: &[(&str, fn(&Cuda))]) {
+fn run<F: Fn(&Arc<Cuda>)>(cases: impl Iterator<Item = (&'static str, F)>) {
     let Some(emulated) = Emulated::take() else { return };
     for (name, case) in cases {
         emulated.case(name);
         for seed in [0, 1] {
             emulated.seed(seed);
             let cuda = Cuda::open(Options { least_work: 0, ..Options::default() }).expect("the emulated device");
+            let cuda = Arc::new(cuda);
             case(&cuda);
             drop(cuda);
             assert_eq!(emulated.live_allocations(), 0, "after {name}");
@@ -23,9 +25,9 @@ macro_rules! run_tables {
     ($($table:ident),* $(,)?) => {
         $(#[test]
         fn $table() {
-            run(cases::$table::CASES);
+            run(cases::$table::CASES.iter().map(|(name, case)| (*name, |cuda: &Arc<Cuda>| case(cuda))));
         })*
     };
 }
 
-run_tables!(scores);
+run_tables!(scores, scores_tf32, pairs, agreement);
