@@ -47,7 +47,8 @@ fn write(c: &mut Criterion, cuda: &Cuda) {
 
 fn scores(c: &mut Criterion, cuda: &Cuda, id: &str) {
     for rank in [8, 16, 32, 64, 128] {
-        let loaded = cuda.load(&factors("users", rank, SIDE), &factors("items", rank, SIDE)).expect("the device has room");
+        let loaded =
+            cuda.load(&factors("users", rank, SIDE), &factors("items", rank, SIDE)).expect("the device has room");
         group(c).bench_function(format!("{id}/d={rank}"), |b| {
             b.iter_custom(|count| loaded.time_scores(count).expect("the device has room"));
         });
@@ -57,7 +58,8 @@ fn scores(c: &mut Criterion, cuda: &Cuda, id: &str) {
 fn top_k(c: &mut Criterion, cuda: &Cuda) {
     let seen = random(SIDE, ITEMS, 150, "seen");
     for rank in [16, 64, 128] {
-        let loaded = cuda.load(&factors("users", rank, SIDE), &factors("items", rank, ITEMS)).expect("the device has room");
+        let loaded =
+            cuda.load(&factors("users", rank, SIDE), &factors("items", rank, ITEMS)).expect("the device has room");
         for k in [10, 100] {
             group(c).bench_function(format!("top-k/d={rank}/k={k}"), |b| {
                 b.iter_custom(|count| loaded.time_top_k(Some(seen.by_user()), k, count).expect("the device has room"));

@@ -7,7 +7,9 @@
 //! ```
 
 use criterion::Criterion;
-use evenhand_core::{Dataset, FairnessLoss, Groups, Interactions, Observer, Rows, Run, Scale, Squash, Streams, Training};
+use evenhand_core::{
+    Dataset, FairnessLoss, Groups, Interactions, Observer, Rows, Run, Scale, Squash, Streams, Training,
+};
 use evenhand_plugins::mf::{Objective, descend};
 use evenhand_plugins::precision::Precision;
 use nalgebra::DMatrix;
