@@ -1,5 +1,6 @@
 //! Every recommender on the GPU against the same one on the CPU.
 
+use super::Case;
 use evenhand_core::{Interactions, Model, Recommender, Registry, Run, Simulator, Training};
 use evenhand_kernels::Cpu;
 use evenhand_kernels::cuda::Cuda;
@@ -8,7 +9,7 @@ use nalgebra::DMatrix;
 use serde_json::{Value as Json, json};
 use std::sync::Arc;
 
-pub(crate) const CASES: &[(&str, fn(&Arc<Cuda>))] = &[("every_recommender_agrees", every_recommender_agrees)];
+pub(crate) const CASES: &[Case<Arc<Cuda>>] = &[("every_recommender_agrees", every_recommender_agrees)];
 
 /// Parameters that make every one of them quick.
 fn quick(recommender: &str) -> Json {
