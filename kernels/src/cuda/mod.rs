@@ -20,11 +20,13 @@ mod panels;
 mod ranks;
 mod scores;
 mod splits;
+mod timing;
 mod top_k;
 
 pub use kernel::{Parameter, Signature};
 pub use open::{Facts, Unavailable, probe};
 pub use pairs::Pairs;
+pub use timing::Loaded;
 
 use crate::Cpu;
 use cudarc::driver::{CudaSlice, CudaStream, DeviceRepr, DriverError};
