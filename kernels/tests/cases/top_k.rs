@@ -15,6 +15,7 @@ pub(crate) const CASES: &[Case] = &[
     ("seen_items_are_left_out", seen_items_are_left_out),
     ("the_best_are_seen", the_best_are_seen),
     ("few_users_and_many_users", few_users_and_many_users),
+    ("the_best_far_apart", the_best_far_apart),
     ("little_memory", little_memory),
     ("scores_that_are_not_finite", scores_that_are_not_finite),
     ("no_best_items", no_best_items),
@@ -81,9 +82,9 @@ fn scores_in_any_order(cuda: &Cuda) {
     }
     let zeros = DMatrix::zeros(2, count);
     same(cuda, &users, &[5, 6], &zeros, None, 40);
-    // Products that vanish have a sign.
-    let (users, items) = (&users * 1e-30, DMatrix::from_fn(2, count, |_, i| if i % 3 == 0 { 1e-30 } else { -1e-30 }));
-    same(cuda, &users, &[5, 6], &items, None, 40);
+    // Products that vanish have a sign, which they lose where a slab of 16 factors is filled up.
+    let items = DMatrix::from_fn(16, 700, |_, i| if i % 3 == 0 { 1e-30 } else { -1e-30 });
+    same(cuda, &DMatrix::from_element(16, 1, 1e-30), &[0], &items, None, 40);
 }
 
 fn seen_items_are_left_out(cuda: &Cuda) {
@@ -120,6 +121,17 @@ fn few_users_and_many_users(cuda: &Cuda) {
     let all: Vec<u32> = (0..200).collect();
     same(cuda, &users, &all, &items, None, 5);
     same(cuda, &users, &all[..64], &items, None, 33);
+}
+
+/// With a split for each tile, of 8 warps that merge them one has the splits 3, 11 and 19.
+fn the_best_far_apart(cuda: &Cuda) {
+    let peaks = [(3 * 128 + 5, 10.0), (19 * 128 + 1, 9.0), (11 * 128, 8.0), (19 * 128, 7.0), (4 * 128, 6.0)];
+    let items = DMatrix::from_fn(1, 3000, |_, i| {
+        peaks.iter().find(|(item, _)| *item == i).map_or((i * 7 % 31) as f32 / 31.0, |(_, score)| *score)
+    });
+    for k in 1..7 {
+        same(cuda, &DMatrix::from_element(1, 1, 1.0), &[0], &items, None, k);
+    }
 }
 
 fn little_memory(cuda: &Cuda) {
