@@ -7,6 +7,7 @@ use crate::metrics::{NonFinite, Position};
 use crate::{Compressed, Error, Result};
 use nalgebra::DMatrix;
 use std::borrow::Cow;
+use std::ops::Range;
 
 /// A backend for dense predictions.
 pub trait Dense: Send + Sync + std::fmt::Debug {
@@ -163,6 +164,16 @@ impl TopK {
             })
             .collect()
     }
+
+    /// The rows of consecutive users, to be filled.
+    ///
+    /// # Panics
+    /// Where there are not so many users.
+    pub fn rows_mut(&mut self, users: Range<usize>) -> TopKRows<'_> {
+        let places = users.start * self.k..users.end * self.k;
+        let (items, scores) = (&mut self.items[places.clone()], &mut self.scores[places]);
+        TopKRows { k: self.k, lengths: &mut self.lengths[users], items, scores }
+    }
 }
 
 /// Some consecutive rows of a [`TopK`].
@@ -187,6 +198,23 @@ impl TopKRows<'_> {
             (self.scores[b * self.k + at], self.items[b * self.k + at]) = unkey(key);
         }
         best.clear();
+    }
+
+    /// Lengths, items and scores of all rows to be filled at once: k places for each row, one row after the other, best first.
+    /// Places beyond the length of a row must stay zero.
+    pub fn parts_mut(&mut self) -> (&mut [u32], &mut [u32], &mut [f32]) {
+        (self.lengths, self.items, self.scores)
+    }
+
+    /// Makes these rows those of another batch.
+    ///
+    /// # Panics
+    /// Where that has other rows in number or in size.
+    pub fn copy_from(&mut self, top: &TopK) {
+        assert_eq!((top.len(), top.k), (self.lengths.len(), self.k), "users and items of each in another batch");
+        self.lengths.copy_from_slice(&top.lengths);
+        self.items.copy_from_slice(&top.items);
+        self.scores.copy_from_slice(&top.scores);
     }
 }
 
@@ -390,6 +418,19 @@ mod tests {
         assert_eq!((top.items(0), top.items(1)), ([2, 0].as_slice(), [0, 2, 1].as_slice()));
         assert_eq!(top.scores(1), [-1.0, -2.0, -3.0]);
         assert!(Reference.top_k(&users, &[0], &items, None, 0).unwrap().items(0).is_empty());
+    }
+
+    #[test]
+    fn rows_are_copied_to_their_place() {
+        let (users, items) = (DMatrix::from_element(1, 1, 1.0), DMatrix::from_row_slice(1, 3, &[1.0, 3.0, 2.0]));
+        let part = Reference.top_k(&users, &[0], &items, None, 2).unwrap();
+        let mut top = TopK::new(3, 2);
+        top.rows_mut(1..2).copy_from(&part);
+        let mut rows = top.rows_mut(2..3);
+        let (lengths, items, scores) = rows.parts_mut();
+        (lengths[0], items[0], scores[0]) = (1, 7, 5.0);
+        assert_eq!((top.items(0), top.items(1), top.items(2)), (&[][..], &[1, 2][..], &[7][..]));
+        assert_eq!((top.scores(1), top.scores(2)), (&[3.0, 2.0][..], &[5.0][..]));
     }
 
     #[test]

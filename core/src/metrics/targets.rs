@@ -58,6 +58,19 @@ impl Targets {
         }
     }
 
+    /// Adds scores that were counted elsewhere, at each place of [`Self::ascending`] and at its end: those that are greater than
+    /// exactly so many targets, and those of them that equal the next one. At the first place only the latter matter.
+    ///
+    /// # Panics
+    /// Where these are not one more than the targets.
+    pub fn add_counts(&mut self, greater: &[u32], equal: &[u32]) {
+        assert_eq!([greater.len(), equal.len()], [self.counts.len(); 2], "counts at each place and at the end");
+        for (count, (greater, equal)) in self.counts.iter_mut().zip(greater.iter().zip(equal)) {
+            count[0][0] += greater;
+            count[0][1] += equal;
+        }
+    }
+
     /// Writes how many of the scores were greater than and equal to each target, in the order in which they were set.
     ///
     /// # Panics
@@ -116,6 +129,20 @@ mod tests {
                         let equal = scores.filter(|&score| score == target).count() as u32;
                         assert_eq!(*position, Position { greater, equal, candidates: 9 }, "{target} of {targets:?}");
                     }
+                    // The same counts, made elsewhere, in two parts.
+                    let counts = found.counts.clone();
+                    found.set(&targets);
+                    for lanes in [0..1, 1..Targets::LANES] {
+                        let part = |which: usize| -> Vec<u32> {
+                            counts.iter().map(|all| all[lanes.clone()].iter().map(|lane| lane[which]).sum()).collect()
+                        };
+                        let mut greater = part(0);
+                        greater[0] = 0;
+                        found.add_counts(&greater, &part(1));
+                    }
+                    let expected = positions.clone();
+                    found.finish(&mut positions);
+                    assert_eq!(positions, expected);
                 }
             }
         }

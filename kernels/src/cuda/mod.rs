@@ -12,11 +12,15 @@ mod blocks;
 mod downloads;
 mod fault;
 mod kernel;
+mod lists;
 mod modules;
 mod open;
 pub mod pairs;
 mod panels;
+mod ranks;
 mod scores;
+mod splits;
+mod top_k;
 
 pub use kernel::{Parameter, Signature};
 pub use open::{Facts, Unavailable, probe};
@@ -25,7 +29,7 @@ pub use pairs::Pairs;
 use crate::Cpu;
 use cudarc::driver::{CudaSlice, CudaStream, DeviceRepr, DriverError};
 use downloads::Downloads;
-use evenhand_core::dense::{Dense, check_shapes};
+use evenhand_core::dense::{Dense, check_held_out, check_shapes};
 use evenhand_core::metrics::Position;
 use evenhand_core::{Compressed, Result, TopK};
 use fault::Fault;
@@ -169,7 +173,12 @@ impl Dense for Cuda {
         seen: Option<&Compressed>,
         k: usize,
     ) -> Result<TopK> {
-        Cpu.top_k(users, rows, items, seen, k)
+        check_shapes(users, rows, items, seen)?;
+        let k = k.min(items.ncols());
+        if k == 0 || k > MOST_KEPT || self.small(rows.len(), items) {
+            return Cpu.top_k(users, rows, items, seen, k);
+        }
+        self.select(users, rows, items, seen, k).map_err(|fault| self.error(fault))
     }
 
     fn ranks(
@@ -180,7 +189,11 @@ impl Dense for Cuda {
         seen: Option<&Compressed>,
         held_out: &Compressed,
     ) -> Result<Vec<Position>> {
-        Cpu.ranks(users, rows, items, seen, held_out)
+        check_held_out(users, rows, items, seen, held_out)?;
+        if self.small(rows.len(), items) {
+            return Cpu.ranks(users, rows, items, seen, held_out);
+        }
+        self.count_ranks(users, rows, items, seen, held_out).map_err(|fault| self.error(fault))
     }
 }
 

@@ -2,7 +2,9 @@
 
 use super::kernel::Signature;
 use super::pairs::{PairGradients, PairMargins, PairMoved, PairUpdate};
+use super::ranks::{Ranks, RanksWithout};
 use super::scores::{Scores, ScoresTf32};
+use super::top_k::{TopK32, TopK64, TopK128, TopK256, TopKRows};
 use super::{Form, Unavailable};
 use cudarc::driver::{CudaContext, CudaFunction, CudaModule};
 use cudarc::nvrtc::Ptx;
@@ -27,7 +29,7 @@ macro_rules! artefacts {
     };
 }
 
-static ARTEFACTS: [Artefact; 3] = artefacts!["pairs", "scores", "scores_tf32"];
+static ARTEFACTS: [Artefact; 5] = artefacts!["pairs", "ranks", "scores", "scores_tf32", "top_k"];
 
 /// The files on a device.
 pub(in crate::cuda) struct Modules {
@@ -86,6 +88,13 @@ macro_rules! kernels {
 
 kernels! {
     scores: Scores,
+    top_k_32: TopK32,
+    top_k_64: TopK64,
+    top_k_128: TopK128,
+    top_k_256: TopK256,
+    top_k_rows: TopKRows,
+    ranks: Ranks,
+    ranks_without: RanksWithout,
     scores_tf32: ScoresTf32,
     pair_margins: PairMargins,
     pair_gradients: PairGradients,

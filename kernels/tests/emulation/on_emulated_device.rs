@@ -5,13 +5,16 @@ use crate::emulated::Emulated;
 use evenhand_kernels::cuda::{Cuda, Options};
 use std::sync::Arc;
 
-/// All of a table, each in some orders of threads.
+/// All of a table, each in some orders of threads: on a large device, where blocks of threads share the work on a few users,
+/// and on a small one, where a block does all of it and has less shared memory.
 fn run<F: Fn(&Arc<Cuda>)>(cases: impl Iterator<Item = (&'static str, F)>) {
     let Some(emulated) = Emulated::take() else { return };
     for (name, case) in cases {
         emulated.case(name);
-        for seed in [0, 1] {
+        for (seed, (major, minor), multiprocessors) in [(0, (9, 0), 132), (1, (8, 6), 1)] {
             emulated.seed(seed);
+            emulated.capability(major, minor);
+            emulated.multiprocessors(multiprocessors);
             let cuda = Cuda::open(Options { least_work: 0, ..Options::default() }).expect("the emulated device");
             let cuda = Arc::new(cuda);
             case(&cuda);
@@ -30,4 +33,4 @@ macro_rules! run_tables {
     };
 }
 
-run_tables!(scores, scores_tf32, pairs, agreement);
+run_tables!(scores, top_k, ranks, scores_tf32, pairs, agreement);
