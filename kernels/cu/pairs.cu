@@ -176,8 +176,7 @@ pair_gradients(const float* __restrict__ numbers, u32 by_slot, const u32* __rest
     }
   }
   if (attack == NO_ATTACK) return;
-  // The other groups add zeros.
-  square = add_up(square, 1, WARP);
+  square = add_up(square, 1, lanes);
   float scale = eps / sqrtf(square > SHORTEST ? square : SHORTEST);
   if (group != 0) return;
   float* moved = steps + static_cast<u64>(attack == STEPS_OF_ALL ? batch.rows[slot] : slot) * width;
