@@ -12,8 +12,8 @@ kernel! {
     /// Margins, losses and derivatives of pairs.
     PairMargins = "pair_margins" in "pairs", 256 threads (
         numbers: In<f32>, by_slot: Value<u32>, biases: In<f32>, biased: Value<u32>, user_count: Value<u32>,
-        lists: In<u32>, users: Value<u32>, items: Value<u32>, pairs: Value<u32>, width: Value<u32>, lanes: Value<u32>, cut: Value<u32>,
-        margins: Out<f32>, losses: Out<f32>, slopes: Out<f32>,
+        lists: In<u32>, users: Value<u32>, items: Value<u32>, pairs: Value<u32>, width: Value<u32>, lanes: Value<u32>,
+        cut: Value<u32>, margins: Out<f32>, losses: Out<f32>, slopes: Out<f32>,
     )
 }
 
