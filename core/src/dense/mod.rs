@@ -3,9 +3,11 @@
 //! Factors are stored k x n, one entity per column. A backend never holds users x items numbers.
 //! [`Reference`] defines the results; fast backends live in their own crate.
 
+mod passes;
 mod reference;
 mod top_k;
 
+pub use passes::{CellPasses, CellProblem};
 pub use reference::Reference;
 pub use top_k::{Best, TopK, TopKRows, offer_unseen};
 
@@ -57,6 +59,17 @@ pub trait Dense: Send + Sync + std::fmt::Debug {
         seen: Option<&Compressed>,
         held_out: &Compressed,
     ) -> Result<Vec<Position>>;
+
+    /// Passes over all cells for a trainer, where this backend has a faster way than the trainer's own; none where it
+    /// has not, for lack of memory too.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] where classes and training rows are of different numbers of users or items, or rows are
+    /// shorter than the rank; [`Error::Device`] where the device fails.
+    fn cell_passes(&self, problem: &CellProblem<'_>) -> Result<Option<Box<dyn CellPasses>>> {
+        let _ = problem;
+        Ok(None)
+    }
 }
 
 /// Checks what every backend has to check before [`Dense::ranks`].
