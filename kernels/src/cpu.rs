@@ -54,13 +54,13 @@ impl Dense for Cpu {
         }
         let arch = Arch::new();
         let packed = Packed::new(arch, items);
-        let largest_item = arch.dispatch(Largest(items.as_slice()));
+        let largest_item = largest(items.as_slice());
         let blocks: Vec<_> = top.chunks_mut(BLOCK).into_iter().zip(rows.chunks(BLOCK)).collect();
         let done = blocks.into_par_iter().map_init(
             || (Vec::new(), select::Workspace::new(k, packed.segment(select::SEGMENT))),
             |(strips, workspace), (out, rows)| {
                 pack_users(users, rows, strips);
-                if sure_to_be_finite(arch.dispatch(Largest(strips)), largest_item, items.nrows()) {
+                if sure_to_be_finite(largest(strips), largest_item, items.nrows()) {
                     arch.dispatch(Select { packed: &packed, strips, rows, seen, workspace, out });
                     return Ok(());
                 }
@@ -87,7 +87,7 @@ impl Dense for Cpu {
         let mut all = vec![Position::default(); count(&rows)];
         let (arch, mut left) = (Arch::new(), all.as_mut_slice());
         let packed = Packed::new(arch, items);
-        let largest_item = arch.dispatch(Largest(items.as_slice()));
+        let largest_item = largest(items.as_slice());
         let blocks: Vec<_> = rows
             .chunks(BLOCK)
             .map(|rows| (rows, left.split_off_mut(..count(rows)).expect("there is a place for each held-out item")))
@@ -96,7 +96,7 @@ impl Dense for Cpu {
             || (Vec::new(), rank::Workspace::new(packed.segment(rank::SEGMENT))),
             |(strips, workspace), (rows, out)| {
                 pack_users(users, rows, strips);
-                if sure_to_be_finite(arch.dispatch(Largest(strips)), largest_item, items.nrows()) {
+                if sure_to_be_finite(largest(strips), largest_item, items.nrows()) {
                     let packed = &packed;
                     arch.dispatch(Rank { packed, strips, users, rows, items, seen, held_out, workspace, out });
                     return Ok(());
@@ -160,9 +160,14 @@ impl Packed {
     }
 }
 
+/// The bits of the largest magnitude of some factors; NaN counts as larger than infinity.
+pub(crate) fn largest(factors: &[f32]) -> u32 {
+    Arch::new().dispatch(Largest(factors))
+}
+
 /// Whether no score can be other than finite, given the bits of the largest magnitudes of the factors. With
 /// |user| |item| rank below the largest number no sum overflows, so the inner loops need not look.
-fn sure_to_be_finite(user: u32, item: u32, rank: usize) -> bool {
+pub(crate) fn sure_to_be_finite(user: u32, item: u32, rank: usize) -> bool {
     let bound = f64::from(f32::from_bits(user)) * f64::from(f32::from_bits(item)) * rank as f64;
     bound <= f64::from(f32::MAX) / 2.0 // false for NaN
 }

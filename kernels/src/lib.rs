@@ -1,13 +1,18 @@
-//! Dense prediction backends for Evenhand.
+//! Dense prediction backends: scores of all items for some users, and the best items, in blocks.
 //!
-//! [`Cpu`] computes scores, the best items per user and the positions of held-out items in tiles that stay in the cache,
-//! with the vector instructions that the processor has. Its scores are those of [`evenhand_core::dense::Reference`], bit for bit: each is one chain
-//! of fused multiply-adds over the factors.
-#![warn(missing_docs)]
+//! [`Cpu`] uses all cores and the widest vector instructions that the processor has. [`cuda::Cuda`] uses an NVIDIA GPU by way of
+//! its driver, which is looked for when the program runs: nothing else has to be installed, and a machine without one
+//! notices nothing. [`backend`] chooses.
+//!
+//! Of [`Cpu`], results have the same bits on every processor and at any number of threads, and are those of
+//! [`evenhand_core::dense::Reference`], which defines them.
 
+mod backend;
 mod cpu;
+pub mod cuda;
 mod rank;
 mod select;
 mod tile;
 
+pub use backend::{Device, backend};
 pub use cpu::Cpu;

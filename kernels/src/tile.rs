@@ -50,7 +50,7 @@ pub(crate) fn pack_users(users: &DMatrix<f32>, rows: &[u32], packed: &mut Vec<f3
     }
 }
 
-/// The largest magnitude of some factors, as the bits of a number: NaN counts as larger than infinity.
+/// See [`crate::cpu::largest`].
 pub(crate) struct Largest<'a>(pub(crate) &'a [f32]);
 
 impl WithSimd for Largest<'_> {

@@ -1,0 +1,170 @@
+//! Dense predictions on an NVIDIA GPU, by hand-written kernels.
+//!
+//! The driver is looked for when the program runs. The kernels (`kernels/cu`) are compiled beforehand and embedded, for compute
+//! capability 8.0 and newer. Scores, best items and positions equal those of [`Cpu`]: each score is the same chain of fused
+//! multiply-adds. What the CPU does better is handed to it: small products, lists of more than [`MOST_KEPT`] items, and
+//! factors so large that a score may not be finite, where it looks at every score and tells the first that is not.
+//!
+//! Of the items, the factors stay on the device from call to call while they are the same, number by number. Factors of
+//! users travel with each call, in blocks for which there is memory.
+
+mod blocks;
+mod fault;
+mod kernel;
+mod modules;
+mod open;
+mod panels;
+mod scores;
+
+pub use kernel::{Parameter, Signature};
+pub use open::{Facts, Unavailable, probe};
+
+use crate::Cpu;
+use cudarc::driver::{CudaSlice, CudaStream, DeviceRepr, DriverError};
+use evenhand_core::dense::{Dense, check_shapes};
+use evenhand_core::metrics::Position;
+use evenhand_core::{Compressed, Result, TopK};
+use fault::Fault;
+use modules::Kernels;
+use nalgebra::DMatrix;
+use panels::Residents;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Longest lists that are selected on the device.
+pub const MOST_KEPT: usize = 256;
+
+/// How a GPU is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Which of the devices, from 0.
+    pub ordinal: usize,
+    /// Most bytes of its memory to use; `None`: three quarters of what is free when it is opened.
+    pub memory: Option<usize>,
+    /// In which form the kernels are loaded.
+    pub form: Form,
+    /// Products of so few fused multiply-adds are left to the CPU, which is done before the device has begun.
+    pub least_work: u64,
+    /// How the products of [`Dense::scores`] are computed.
+    pub precision: Precision,
+}
+
+impl Default for Options {
+    /// `least_work` is what a CPU does in the 0.1 ms that copies and launches take (an estimate).
+    fn default() -> Self {
+        Self { ordinal: 0, memory: None, form: Form::Any, least_work: 1 << 24, precision: Precision::Single }
+    }
+}
+
+/// A form of compiled kernels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// Machine code where there is some for the device, or else portable code.
+    Any,
+    /// Machine code.
+    Fatbin,
+    /// Portable code, which the driver compiles for the device: takes seconds the first time.
+    Ptx,
+}
+
+/// How products are computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Precision {
+    /// In single precision, with the results of the CPU.
+    Single,
+}
+
+/// A GPU with the kernels loaded.
+#[derive(Debug)]
+pub struct Cuda {
+    facts: Facts,
+    options: Options,
+    /// All work is on one stream.
+    stream: Arc<CudaStream>,
+    kernels: Kernels,
+    /// Most bytes to use.
+    memory: usize,
+    /// One call at a time: its blocks use all of the device and of the memory.
+    residents: Mutex<Residents>,
+}
+
+impl Cuda {
+    /// Takes hold of a device.
+    ///
+    /// # Errors
+    /// The reason for which it can not be used.
+    pub fn open(options: Options) -> Result<Self, Unavailable> {
+        open::open(options)
+    }
+
+    /// What the device is.
+    pub fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    /// Whether the CPU is done with so many users, items and factors before the device has begun.
+    fn small(&self, users: usize, items: &DMatrix<f32>) -> bool {
+        let work = users as u64 * items.len() as u64;
+        work == 0 || work < self.options.least_work
+    }
+
+    /// The device, for one call.
+    fn lock(&self) -> MutexGuard<'_, Residents> {
+        // What a panic has left is a list of tables that are whole.
+        self.residents.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Memory of the device with anything in it.
+    fn room<T: DeviceRepr>(&self, len: usize) -> Result<CudaSlice<T>, DriverError> {
+        #[expect(unsafe_code, reason = "leaves memory as it is")]
+        // SAFETY: any bits are a number of the types that are used, and kernels write before anything is read.
+        unsafe {
+            self.stream.alloc(len)
+        }
+    }
+
+    fn error(&self, fault: Fault) -> evenhand_core::Error {
+        fault.into_error(&self.facts.name)
+    }
+}
+
+impl Dense for Cuda {
+    fn name(&self) -> &'static str {
+        "cuda"
+    }
+
+    fn scores(&self, users: &DMatrix<f32>, rows: &[u32], items: &DMatrix<f32>, out: &mut DMatrix<f32>) -> Result<()> {
+        check_shapes(users, rows, items, None)?;
+        if self.small(rows.len(), items) {
+            return Cpu.scores(users, rows, items, out);
+        }
+        self.write_scores(users, rows, items, out).map_err(|fault| self.error(fault))
+    }
+
+    fn top_k(
+        &self,
+        users: &DMatrix<f32>,
+        rows: &[u32],
+        items: &DMatrix<f32>,
+        seen: Option<&Compressed>,
+        k: usize,
+    ) -> Result<TopK> {
+        Cpu.top_k(users, rows, items, seen, k)
+    }
+
+    fn ranks(
+        &self,
+        users: &DMatrix<f32>,
+        rows: &[u32],
+        items: &DMatrix<f32>,
+        seen: Option<&Compressed>,
+        held_out: &Compressed,
+    ) -> Result<Vec<Position>> {
+        Cpu.ranks(users, rows, items, seen, held_out)
+    }
+}
+
+/// What the kernels take, for a test that the compiled ones take the same.
+#[doc(hidden)]
+pub fn signatures() -> Vec<&'static Signature> {
+    Kernels::signatures()
+}

@@ -1,0 +1,119 @@
+//! Factors as the kernels read them: panels of 64 entities, in each panel factor after factor.
+
+use super::fault::Fault;
+use crate::cpu::largest;
+use crate::tile::pack_items;
+use cudarc::driver::{CudaSlice, CudaStream};
+use nalgebra::DMatrix;
+use pulp::bytemuck;
+use rayon::prelude::*;
+use std::sync::Arc;
+
+/// Entities of a panel.
+pub(in crate::cuda) const PANEL: usize = 64;
+
+/// Tables of factors that stay on the device.
+const RESIDENTS: usize = 4;
+
+/// Numbers of two tables that are compared by one task.
+const COMPARED: usize = 1 << 16;
+
+/// Factors of some entities on the device.
+#[derive(Debug)]
+pub(in crate::cuda) struct Panels {
+    pub(in crate::cuda) values: CudaSlice<f32>,
+    pub(in crate::cuda) count: u32,
+    pub(in crate::cuda) rank: u32,
+    /// The bits of the largest magnitude among them; NaN counts as larger than infinity.
+    pub(in crate::cuda) largest: u32,
+}
+
+impl Panels {
+    /// The columns of `factors`, rank x entities.
+    pub(in crate::cuda) fn of_all(factors: &DMatrix<f32>, stream: &Arc<CudaStream>) -> Result<Self, Fault> {
+        Self::upload(&pack_items(factors, PANEL), factors.ncols(), factors.nrows(), stream)
+    }
+
+    /// The columns `rows` of `factors`.
+    pub(in crate::cuda) fn of(factors: &DMatrix<f32>, rows: &[u32], stream: &Arc<CudaStream>) -> Result<Self, Fault> {
+        Self::upload(&pack(factors, rows), rows.len(), factors.nrows(), stream)
+    }
+
+    fn upload(packed: &[f32], count: usize, rank: usize, stream: &Arc<CudaStream>) -> Result<Self, Fault> {
+        let values = stream.clone_htod(packed)?;
+        Ok(Self { values, count: count as u32, rank: rank as u32, largest: largest(packed) })
+    }
+
+    /// Bytes of so many entities.
+    pub(in crate::cuda) fn bytes(count: usize, rank: usize) -> usize {
+        count.next_multiple_of(PANEL) * rank * size_of::<f32>()
+    }
+}
+
+/// Some columns as panels, the last one filled up with zeros.
+fn pack(factors: &DMatrix<f32>, rows: &[u32]) -> Vec<f32> {
+    let rank = factors.nrows();
+    let mut packed = vec![0.0; rows.len().next_multiple_of(PANEL) * rank];
+    packed.par_chunks_mut(PANEL * rank).zip(rows.par_chunks(PANEL)).for_each(|(panel, rows)| {
+        for (at, &row) in rows.iter().enumerate() {
+            let column = factors.column(row as usize);
+            for (to, &value) in panel.chunks_exact_mut(PANEL).zip(column.as_slice()) {
+                to[at] = value;
+            }
+        }
+    });
+    packed
+}
+
+/// Tables of item factors that are on the device, the one used last at the end.
+#[derive(Debug, Default)]
+pub(in crate::cuda) struct Residents(Vec<Resident>);
+
+#[derive(Debug)]
+struct Resident {
+    /// What was uploaded. To compare numbers costs a fraction of uploading them, and nothing else tells that they are the same.
+    copy: DMatrix<f32>,
+    panels: Panels,
+}
+
+impl Residents {
+    /// The panels of `items`: those that are there where the numbers are the same, or else new ones in at most `memory` bytes.
+    pub(in crate::cuda) fn panels(
+        &mut self,
+        items: &DMatrix<f32>,
+        memory: usize,
+        stream: &Arc<CudaStream>,
+    ) -> Result<&Panels, Fault> {
+        let found = self.0.iter().position(|resident| same(&resident.copy, items));
+        let resident = match found {
+            Some(at) => self.0.remove(at),
+            None => {
+                let bytes = Panels::bytes(items.ncols(), items.nrows());
+                while self.0.len() >= RESIDENTS || (!self.0.is_empty() && self.bytes() + bytes > memory) {
+                    self.0.remove(0);
+                }
+                let panels = loop {
+                    match Panels::of_all(items, stream) {
+                        Err(fault) if fault.out_of_memory() && !self.0.is_empty() => drop(self.0.remove(0)),
+                        Err(fault) if fault.out_of_memory() => return Err(Fault::NoRoom(bytes)),
+                        other => break other?,
+                    }
+                };
+                Resident { copy: items.clone(), panels }
+            }
+        };
+        self.0.push(resident);
+        Ok(&self.0.last().expect("one was added").panels)
+    }
+
+    /// Bytes of the device that are taken.
+    pub(in crate::cuda) fn bytes(&self) -> usize {
+        self.0.iter().map(|resident| resident.panels.values.num_bytes()).sum()
+    }
+}
+
+/// Whether two tables have the same bits.
+fn same(a: &DMatrix<f32>, b: &DMatrix<f32>) -> bool {
+    let [left, right] = [a, b].map(|table| bytemuck::cast_slice::<f32, u32>(table.as_slice()));
+    a.shape() == b.shape() && left.par_chunks(COMPARED).zip(right.par_chunks(COMPARED)).all(|(a, b)| a == b)
+}

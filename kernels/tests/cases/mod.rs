@@ -1,0 +1,4 @@
+//! What a GPU must compute, in cases that the emulated one and a real one go through alike.
+
+pub(crate) mod data;
+pub(crate) mod scores;
