@@ -9,6 +9,7 @@
 //! users travel with each call, in blocks for which there is memory.
 
 mod blocks;
+mod cells;
 mod fault;
 mod kernel;
 mod modules;
@@ -21,7 +22,7 @@ pub use open::{Facts, Unavailable, probe};
 
 use crate::Cpu;
 use cudarc::driver::{CudaSlice, CudaStream, DeviceRepr, DriverError};
-use evenhand_core::dense::{Dense, check_shapes};
+use evenhand_core::dense::{CellPasses, CellProblem, Dense, check_shapes};
 use evenhand_core::metrics::Position;
 use evenhand_core::{Compressed, Result, TopK};
 use fault::Fault;
@@ -80,7 +81,7 @@ pub struct Cuda {
     options: Options,
     /// All work is on one stream.
     stream: Arc<CudaStream>,
-    kernels: Kernels,
+    kernels: Arc<Kernels>,
     /// Most bytes to use.
     memory: usize,
     /// One call at a time: its blocks use all of the device and of the memory.
@@ -160,6 +161,11 @@ impl Dense for Cuda {
         held_out: &Compressed,
     ) -> Result<Vec<Position>> {
         Cpu.ranks(users, rows, items, seen, held_out)
+    }
+
+    fn cell_passes(&self, problem: &CellProblem<'_>) -> Result<Option<Box<dyn CellPasses>>> {
+        let passes = self.passes(problem).map_err(|fault| self.error(fault))?;
+        Ok(passes.map(|passes| Box::new(passes) as Box<dyn CellPasses>))
     }
 }
 

@@ -1,5 +1,8 @@
 //! The compiled kernels, embedded, and how they get onto a device.
 
+use super::cells::{
+    Arrange, CellGradient16, CellGradient32, CellGradient64, CellGradient128, CellSums, CellTotals, PutBack,
+};
 use super::kernel::Signature;
 use super::scores::Scores;
 use super::{Form, Unavailable};
@@ -26,7 +29,7 @@ macro_rules! artefacts {
     };
 }
 
-static ARTEFACTS: [Artefact; 1] = artefacts!["scores"];
+static ARTEFACTS: [Artefact; 4] = artefacts!["arrange", "cell_gradient", "cell_sums", "scores"];
 
 /// The files on a device.
 pub(in crate::cuda) struct Modules {
@@ -84,5 +87,13 @@ macro_rules! kernels {
 }
 
 kernels! {
+    arrange: Arrange,
+    cell_gradient_16: CellGradient16,
+    cell_gradient_32: CellGradient32,
+    cell_gradient_64: CellGradient64,
+    cell_gradient_128: CellGradient128,
+    cell_sums: CellSums,
+    cell_totals: CellTotals,
+    put_back: PutBack,
     scores: Scores,
 }
