@@ -109,7 +109,8 @@ ranks(const float* __restrict__ users, const float* __restrict__ items, const u3
     }
   }
   __syncthreads();
-  // As for the others: how many are greater than this one and not than the next; equal ones at the first of equal targets.
+  // As for the others: those greater than this one and not than the next. Of equal targets only the first one's equal
+  // scores are asked for.
   for (u32 at = threadIdx.x; at < USERS * FEW; at += Scores::THREADS) {
     u32 row = at / FEW, place = at % FEW;
     if (place >= few_counts[row]) continue;
@@ -117,7 +118,7 @@ ranks(const float* __restrict__ users, const float* __restrict__ items, const u3
     u64 to = static_cast<u64>(offsets[user]) + user + place;
     u32 next = place + 1 < few_counts[row] ? higher[row][place + 1] : 0;
     atomicAdd(&greater[to + 1], higher[row][place] - next);
-    if (place == 0 || few[row][place - 1] != few[row][place]) atomicAdd(&equal[to], as_high[row][place]);
+    atomicAdd(&equal[to], as_high[row][place]);
   }
 }
 EXPORT(ranks)

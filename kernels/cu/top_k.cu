@@ -162,7 +162,8 @@ __device__ __forceinline__ void select(const float* users, const float* items, c
     for (u32 at = lane; at < Kept; at += WARP) own[static_cast<u64>(row) * Kept + at] = NOTHING;
   __syncthreads();
 
-  // Merges lists with more than so many candidates, each row always by the same warp.
+  // Merges lists with more than so many candidates, each row always by the same warp. The next one touches `list` only
+  // after it has waited for all lanes.
   auto merge_above = [&](u32 bound) {
 #pragma unroll 1
     for (u32 row = warp; row < rows; row += WARPS) {
@@ -176,7 +177,6 @@ __device__ __forceinline__ void select(const float* users, const float* items, c
         floors[row] = max(list[k - 1], LOWEST);
         counts[row] = 0;
       }
-      __syncwarp();
     }
   };
 

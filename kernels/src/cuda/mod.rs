@@ -9,6 +9,7 @@
 //! users travel with each call, in blocks for which there is memory.
 
 mod blocks;
+mod cells;
 mod downloads;
 mod fault;
 mod kernel;
@@ -20,16 +21,18 @@ mod panels;
 mod ranks;
 mod scores;
 mod splits;
+mod timing;
 mod top_k;
 
 pub use kernel::{Parameter, Signature};
 pub use open::{Facts, Unavailable, probe};
 pub use pairs::Pairs;
+pub use timing::Loaded;
 
 use crate::Cpu;
 use cudarc::driver::{CudaSlice, CudaStream, DeviceRepr, DriverError};
 use downloads::Downloads;
-use evenhand_core::dense::{Dense, check_held_out, check_shapes};
+use evenhand_core::dense::{CellPasses, CellProblem, Dense, check_held_out, check_shapes};
 use evenhand_core::metrics::Position;
 use evenhand_core::{Compressed, Result, TopK};
 use fault::Fault;
@@ -79,15 +82,15 @@ pub enum Form {
 pub enum Precision {
     /// In single precision, with the results of the CPU.
     Single,
-    /// By tensor cores, in three products of TF32: each factor is split into two parts of 11 significant bits, and only the
-    /// product of the smaller parts is left out. With d factors a score of u and v differs from the exact one by at most
-    /// `(15 + d/16) 2^-23 S + 2^-125 T`, S the sum of all |u_f v_f|, T that of all |u_f| + |v_f| + 2: for 64 factors 2.3e-6 S,
-    /// where [`Self::Single`] may be off by 3.8e-6 S. It is proven in `kernels/cu/scores_tf32.cu` for tensor cores
-    /// that keep 24 bits, as those looked at by others do; what theirs is not specified. T is for factors and products
-    /// below the smallest normal number, which a device may take as zeros.
+    /// By tensor cores, in three products of TF32: each factor is split into two parts of 11 significant bits, and only
+    /// the product of the smaller parts is left out. With d factors a score of u and v differs from the exact one by at
+    /// most `(15 + d/16) 2^-23 S + 2^-125 T`, S the sum of all `|u_f v_f|`, T that of all `|u_f| + |v_f| + 2`: for 64
+    /// factors 2.3e-6 S, where [`Self::Single`] may be off by 3.8e-6 S. It is proven in `kernels/cu/scores_tf32.cu` for
+    /// tensor cores that keep 24 bits of their sums; what they keep is not specified. T is for factors and products below
+    /// the smallest normal number, which a device may take as zeros.
     ///
-    /// For [`Dense::scores`] alone: what is ranked has the scores of [`Self::Single`]. So have blocks of users with a factor
-    /// beyond 2^127 there or among the items, or with factors so large that a score may not be finite.
+    /// For [`Dense::scores`] alone: what is ranked has the scores of [`Self::Single`]. So have blocks of users with a
+    /// factor beyond 2^127 there or among the items, or with factors so large that a score may not be finite.
     Tf32x3,
 }
 
@@ -98,7 +101,7 @@ pub struct Cuda {
     options: Options,
     /// All work is on one stream.
     stream: Arc<CudaStream>,
-    kernels: Kernels,
+    kernels: Arc<Kernels>,
     /// Most bytes to use.
     memory: usize,
     /// One call at a time: its blocks use all of the device and of the memory.
@@ -194,6 +197,11 @@ impl Dense for Cuda {
             return Cpu.ranks(users, rows, items, seen, held_out);
         }
         self.count_ranks(users, rows, items, seen, held_out).map_err(|fault| self.error(fault))
+    }
+
+    fn cell_passes(&self, problem: &CellProblem<'_>) -> Result<Option<Box<dyn CellPasses>>> {
+        let passes = self.passes(problem).map_err(|fault| self.error(fault))?;
+        Ok(passes.map(|passes| Box::new(passes) as Box<dyn CellPasses>))
     }
 }
 

@@ -1,5 +1,5 @@
-//! Compiles the stand-in driver and the kernels in it. What is compiled is named after all that went into it, so that it
-//! is done once for any number of test processes, and again only where something has changed.
+//! Compiles the stand-in driver and the kernels in it. What is compiled is named after all that went into it, so that
+//! it is done once for any number of test processes, and again only where something has changed.
 
 use std::collections::{BTreeMap, hash_map::DefaultHasher};
 use std::ffi::OsStr;
@@ -14,8 +14,8 @@ const EMULATOR: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/emulation");
 const KERNELS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/cu");
 const BUILT: &str = env!("CARGO_TARGET_TMPDIR");
 
-/// No contraction: a fused multiply-add is one only where a kernel says so. No aliasing by types: kernels read numbers by
-/// fours. The sanitizers need no library: those for undefined behaviour trap, and the emulator is that for threads.
+/// No contraction: a fused multiply-add is one only where a kernel says so. No aliasing by types: kernels read numbers
+/// by fours. The sanitizers need no library: those for undefined behaviour trap, and the emulator is that for threads.
 const FOR_ALL: [&str; 6] =
     ["-std=c++17", "-g1", "-fPIC", "-fvisibility=hidden", "-fno-strict-aliasing", "-ffp-contract=off"];
 const FOR_EMULATOR: [&str; 4] = ["-O2", "-Wall", "-Wextra", "-Werror=return-type"];

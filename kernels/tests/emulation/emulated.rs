@@ -100,9 +100,9 @@ impl Emulated {
         unsafe { (self.controls.set_devices)(count) }
     }
 
-    /// The `calls`-th call from now on that launches, copies, fills or allocates gives this error of the driver, and any
-    /// call after it too, unless it is that of an invalid value (1) or of too little memory (2). With 0 calls nothing
-    /// fails any more.
+    /// The `calls`-th call from now on that launches, copies, fills or allocates gives this error of the driver, and
+    /// any call after it too, unless it is that of an invalid value (1) or of too little memory (2). With 0 calls
+    /// nothing fails any more.
     pub(crate) fn fail_after(&self, calls: u64, error: i32) {
         // SAFETY: as for the seed.
         unsafe { (self.controls.fail_after)(calls, error) }

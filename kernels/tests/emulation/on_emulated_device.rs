@@ -71,5 +71,6 @@ run_tables!(
     ranks on SEVERAL,
     scores on SEVERAL,
     scores_tf32 on SEVERAL,
+    timing on ONE,
     top_k on SEVERAL,
 );

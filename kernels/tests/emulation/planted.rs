@@ -14,7 +14,8 @@ struct Bug {
     name: &'static str,
     /// The kernel's file that gets it.
     kernel: &'static str,
-    /// That file or one that it includes, and the text there that is replaced where it occurs for the n-th time, from 0.
+    /// That file or one that it includes, and the text there that is replaced where it occurs for the n-th time, from
+    /// 0 on.
     file: &'static str,
     original: &'static str,
     nth: usize,
@@ -50,7 +51,8 @@ const BUGS: &[Bug] = &[
     Bug {
         name: "no barrier before lists are merged",
         original: "mask = candidates.offer(sums, mask, first_item);\n    while (__syncthreads_or(mask != 0)) {",
-        replacement: "mask = candidates.offer(sums, mask, first_item);\n    for (bool first = true; first || __syncthreads_or(mask != 0); first = false) {",
+        replacement: "mask = candidates.offer(sums, mask, first_item);\n\
+            for (bool first = true; first || __syncthreads_or(mask != 0); first = false) {",
         ..TOP_K
     },
     Bug {
