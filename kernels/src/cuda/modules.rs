@@ -1,8 +1,9 @@
 //! The compiled kernels, embedded, and how they get onto a device.
 
 use super::kernel::Signature;
+use super::pairs::{PairGradients, PairMargins, PairMoved, PairUpdate};
 use super::ranks::{Ranks, RanksWithout};
-use super::scores::Scores;
+use super::scores::{Scores, ScoresTf32};
 use super::top_k::{TopK32, TopK64, TopK128, TopK256, TopKRows};
 use super::{Form, Unavailable};
 use cudarc::driver::{CudaContext, CudaFunction, CudaModule};
@@ -28,7 +29,7 @@ macro_rules! artefacts {
     };
 }
 
-static ARTEFACTS: [Artefact; 3] = artefacts!["scores", "top_k", "ranks"];
+static ARTEFACTS: [Artefact; 5] = artefacts!["pairs", "ranks", "scores", "scores_tf32", "top_k"];
 
 /// The files on a device.
 pub(in crate::cuda) struct Modules {
@@ -94,4 +95,9 @@ kernels! {
     top_k_rows: TopKRows,
     ranks: Ranks,
     ranks_without: RanksWithout,
+    scores_tf32: ScoresTf32,
+    pair_margins: PairMargins,
+    pair_gradients: PairGradients,
+    pair_moved: PairMoved,
+    pair_update: PairUpdate,
 }

@@ -1,11 +1,12 @@
 //! All scores of some users.
 
-use super::Cuda;
 use super::blocks::MOST;
 use super::downloads::Downloads;
 use super::fault::Fault;
 use super::kernel::kernel;
 use super::panels::Panels;
+use super::{Cuda, Precision};
+use crate::cpu::sure_to_be_finite;
 use cudarc::driver::CudaSlice;
 use nalgebra::DMatrix;
 use std::sync::PoisonError;
@@ -20,6 +21,17 @@ kernel! {
         stride: Value<u64>,
     )
 }
+
+kernel! {
+    /// The same by three products of tensor cores.
+    ScoresTf32 = "scores_tf32" in "scores_tf32", 256 threads (
+        users: In<f32>, items: In<f32>, out: Out<f32>, user_count: Value<u32>, item_count: Value<u32>, rank: Value<u32>,
+        stride: Value<u64>,
+    )
+}
+
+/// Bits of the largest factor whose high part is finite for certain.
+const LARGEST_SPLIT: u32 = 0x7f00_0000; // 2^127
 
 impl Cuda {
     /// Writes the scores of all `items` for the users `rows`, items x batch.
@@ -57,21 +69,33 @@ impl Cuda {
     fn launch_scores(&self, users: &Panels, items: &Panels, out: &mut CudaSlice<f32>) -> Result<(), Fault> {
         let (user_count, item_count) = (users.count as usize, items.count as usize);
         let grid = (item_count.div_ceil(TILE) as u32, user_count.div_ceil(TILE) as u32, 1);
-        #[expect(unsafe_code, reason = "launches foreign code")]
-        // SAFETY: panels hold whole panels of both, `out` a number for each pair.
-        unsafe {
-            self.kernels.scores.launch(
-                &self.stream,
-                grid,
-                0,
-                &users.values.as_view(),
-                &items.values.as_view(),
-                &mut out.as_view_mut(),
-                users.count,
-                items.count,
-                items.rank,
-                item_count as u64,
-            )?;
+        let split = self.options.precision == Precision::Tf32x3
+            && users.largest.max(items.largest) <= LARGEST_SPLIT
+            && sure_to_be_finite(users.largest, items.largest, items.rank as usize);
+        macro_rules! launch {
+            ($kernel:ident) => {{
+                #[expect(unsafe_code, reason = "launches foreign code")]
+                // SAFETY: panels hold whole panels of both, `out` a number for each pair.
+                unsafe {
+                    self.kernels.$kernel.launch(
+                        &self.stream,
+                        grid,
+                        0,
+                        &users.values.as_view(),
+                        &items.values.as_view(),
+                        &mut out.as_view_mut(),
+                        users.count,
+                        items.count,
+                        items.rank,
+                        item_count as u64,
+                    )?;
+                }
+            }};
+        }
+        if split {
+            launch!(scores_tf32)
+        } else {
+            launch!(scores)
         }
         Ok(())
     }

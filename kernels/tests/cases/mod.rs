@@ -7,6 +7,8 @@ pub(crate) type Case<T = Cuda> = (&'static str, fn(&T));
 
 pub(crate) mod agreement;
 pub(crate) mod data;
+pub(crate) mod pairs;
 pub(crate) mod ranks;
 pub(crate) mod scores;
+pub(crate) mod scores_tf32;
 pub(crate) mod top_k;
