@@ -1,15 +1,15 @@
 // Steps on the pairwise ranking loss of a batch of pairs (user, liked item, other item), without atomics.
 //
-// All factors are in one table: rows of users, then rows of items, each of `width` numbers, a multiple of 4, the end filled
-// up with zeros. The rows that a batch touches have *slots*: users first, then items. What belongs to them is in the order
-// of slots: gradients, moved rows.
+// All factors are in one table: rows of users, then rows of items, each of `width` numbers, a multiple of 4, the end
+// filled up with zeros. The rows that a batch touches have *slots*: users first, then items. What belongs to them is in
+// the order of slots: gradients, moved rows.
 //
-// All gradients of a batch are taken at the same factors. As each row is read for the gradients of others, none is written
-// before all gradients are there: margins, gradients and update are launches of their own. Every sum is taken by one warp in
-// a fixed order, which depends on the batch and the width alone.
+// All gradients of a batch are taken at the same factors. As each row is read for the gradients of others, none is
+// written before all gradients are there: margins, gradients and update are launches of their own. Every sum is taken
+// by one warp in a fixed order, which depends on the batch and the width alone.
 //
-// A warp works in groups of `lanes` lanes, a power of two: enough for 4 numbers of a row each, at most 32. Longer rows are
-// worked on in parts of 128.
+// A warp works in groups of `lanes` lanes, a power of two: enough for 4 numbers of a row each, at most 32. Longer rows
+// are worked on in parts of 128.
 #include "port.h"
 
 constexpr u32 WARPS = 8;
@@ -83,8 +83,8 @@ __device__ __forceinline__ float add_up(float x, u32 first, u32 end) {
 }
 
 // Margins x = u . (v_i - v_j) + b_i - b_j of all pairs, with the loss l = ln(1 + e^-x) and dl/dx = -1 / (1 + e^x). With
-// `cut`, x counts as -80 below it, where it has no derivative. Biases are those of all items, after `user_count` rows, if
-// `biased`. Grid: 8 x 32 / lanes pairs a block.
+// `cut`, x counts as -80 below it, where it has no derivative. Biases are those of all items, after `user_count` rows,
+// if `biased`. Grid: 8 x 32 / lanes pairs a block.
 KERNEL(256, 2)
 pair_margins(const float* __restrict__ numbers, u32 by_slot, const float* __restrict__ biases, u32 biased,
              u32 user_count, const u32* __restrict__ lists, u32 users, u32 items, u32 pairs, u32 width, u32 lanes,
@@ -115,11 +115,11 @@ pair_margins(const float* __restrict__ numbers, u32 by_slot, const float* __rest
 }
 EXPORT(pair_margins)
 
-// Gradients of the rows of a batch, by slot: dP_u = sum slope (Q_i - Q_j), dQ_i = sum slope P_u, dQ_j = sum -slope P_u; of
-// the biases, too, if `biased`. They become `gradient`, or `weight` times they are added to it if `added`. An `attack`
-// finds the step D = eps g / sqrt(max(|g|^2, 1e-12)) of each row x, g = gradient + pull n x for a row of n pairs: x + D go
-// to `steps` by slot (MOVED_ROWS), or D by row (STEPS_OF_ALL). It is for rows by row that are not `added`.
-// Grid: a warp for each slot.
+// Gradients of the rows of a batch, by slot: dP_u = sum slope (Q_i - Q_j), dQ_i = sum slope P_u, dQ_j = sum -slope P_u;
+// of the biases, too, if `biased`. They become `gradient`, or `weight` times they are added to it if `added`. An
+// `attack` finds the step D = eps g / sqrt(max(|g|^2, 1e-12)) of each row x, g = gradient + pull n x for a row of n
+// pairs: x + D go to `steps` by slot (MOVED_ROWS), or D by row (STEPS_OF_ALL). It is for rows by row that are not
+// `added`. Grid: a warp for each slot.
 KERNEL(256, 2)
 pair_gradients(const float* __restrict__ numbers, u32 by_slot, const u32* __restrict__ lists, u32 users, u32 items,
                u32 pairs, u32 width, u32 lanes, const float* __restrict__ slopes, u32 added, float weight,
@@ -176,8 +176,7 @@ pair_gradients(const float* __restrict__ numbers, u32 by_slot, const u32* __rest
     }
   }
   if (attack == NO_ATTACK) return;
-  // The other groups add zeros.
-  square = add_up(square, 1, WARP);
+  square = add_up(square, 1, lanes);
   float scale = eps / sqrtf(square > SHORTEST ? square : SHORTEST);
   if (group != 0) return;
   float* moved = steps + static_cast<u64>(attack == STEPS_OF_ALL ? batch.rows[slot] : slot) * width;
@@ -207,9 +206,9 @@ __device__ __forceinline__ float stepped(float x, float g, float rate, u32 adagr
   return x - rate * g / sqrtf(square + EPSILON);
 }
 
-// Steps of the rows of a batch against weight (gradient + l2 n x), for a row x of n pairs, and of the biases of the items
-// likewise, if `biased`. `squares` and `bias_squares` are the sums of Adagrad, in the shape of the numbers and biases.
-// Grid: 8 x 32 / lanes slots a block.
+// Steps of the rows of a batch against weight (gradient + l2 n x), for a row x of n pairs, and of the biases of the
+// items likewise, if `biased`. `squares` and `bias_squares` are the sums of Adagrad, in the shape of the numbers and
+// biases. Grid: 8 x 32 / lanes slots a block.
 KERNEL(256, 2)
 pair_update(float* __restrict__ numbers, float* __restrict__ squares, float* __restrict__ biases,
             float* __restrict__ bias_squares, u32 biased, u32 user_count, const u32* __restrict__ lists, u32 users,

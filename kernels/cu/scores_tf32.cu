@@ -1,24 +1,25 @@
 // Scores of all items for some users by tensor cores, with nearly the error of single precision.
 //
-// Tensor cores multiply numbers of 11 significant bits (TF32). So each factor x is split into high = x rounded to 11 bits
-// and low = the rest rounded to 11 bits, and of the four products three are taken: low high + high low + high high. The
-// sum over 8 factors starts from zero, the small products first, and is added to the score outside of the tensor core,
-// which would cut off what does not fit instead of rounding it. Ootomo & Yokota 2022, "Recovering single precision accuracy
-// from Tensor Cores while surpassing the FP32 theoretical peak performance".
+// Tensor cores multiply numbers of 11 significant bits (TF32). So each factor x is split into high = x rounded to 11
+// bits and low = the rest rounded to 11 bits, and of the four products three are taken: low high + high low + high
+// high. The sum over 8 factors starts from zero, the small products first, and is added to the score outside of the
+// tensor core, which would cut off what does not fit instead of rounding it. Ootomo & Yokota 2022, "Recovering single
+// precision accuracy from Tensor Cores while surpassing the FP32 theoretical peak performance".
 //
 // With S = sum |u_f v_f| over the d factors, the error of a score is at most (15 + d/16) 2^-23 S:
-// - x - high is exact: a multiple of the last bit of x, at most 2^-11 |x|, thus of 13 bits. Cut to 11 of them it is off by
-//   at most the last bit of x: r = x - high - low has |r| <= 2^-23 |x|, and |low| <= 2^-11 |x|. So the three products miss
-//   |u v - (high + low)(high + low)| + |low low| <= (2^-22 + 2^-22) |u v|: 4 units of 2^-23 S.
+// - x - high is exact: a multiple of the last bit of x, at most 2^-11 |x|, thus of 13 bits. Cut to 11 of them it is off
+//   by at most the last bit of x: r = x - high - low has |r| <= 2^-23 |x|, and |low| <= 2^-11 |x|. So the three
+//   products miss |u v - (high + low)(high + low)| + |low low| <= (2^-22 + 2^-22) |u v|: 4 units of 2^-23 S.
 // - A tensor core's products are exact, of 22 bits. If it shifts 8 of them and the start to the largest exponent, cuts
-//   each to 24 bits and cuts their sum, it is off by at most 10 units of 2^-23 of the sum of their magnitudes. 9 additions
-//   one after the other, each cut to 24 bits, are off by less. The last start and the two small sums are 2^-9 of it: 10.04
-//   units in all.
+//   each to 24 bits and cuts their sum, it is off by at most 10 units of 2^-23 of the sum of their magnitudes. 9
+//   additions one after the other, each cut to 24 bits, are off by less. The last start and the two small sums are 2^-9
+//   of it: 10.04 units in all.
 // - d/8 + 1 additions at most, each rounded: half a unit each.
 // The chain of fused multiply-adds of `scores` is off by at most (d/2) units: more from d = 35 on.
 //
-// Parts of factors and products below 2^-126 may count as zero, as PTX leaves open how tensor cores take such numbers. That
-// adds at most 2^-125 sum (|u_f| + |v_f| + 2). Factors above 2^127 would have an infinite high part: they are not for this.
+// Parts of factors and products below 2^-126 may count as zero, as PTX leaves open how tensor cores take such numbers.
+// That adds at most 2^-125 sum (|u_f| + |v_f| + 2). Factors above 2^127 would have an infinite high part: they are not
+// for this.
 #include "tile.h"
 
 // 72 numbers between factors: half a warp, which reads 4 factors of 4 pairs of entities at once, reads all 32 banks.
@@ -36,9 +37,9 @@ __device__ __forceinline__ Halves split(float x) {
   return {high, rounded(x - __uint_as_float(high))};
 }
 
-// Each of the 8 warps holds the scores of the 64 users of a panel against 32 items: 4 x 2 x 2 results of 16 x 8. Row r of a
-// result is user 2 (r % 8) + r / 8 of its 16, column c of the first or second of a pair item 2 c, or 2 c + 1, of its 16.
-// So a thread reads two neighbours at a time, and 4 of its scores are neighbours, too.
+// Each of the 8 warps holds the scores of the 64 users of a panel against 32 items: 4 x 2 x 2 results of 16 x 8. Row r
+// of a result is user 2 (r % 8) + r / 8 of its 16, column c of the first or second of a pair item 2 c, or 2 c + 1, of
+// its 16. So a thread reads two neighbours at a time, and 4 of its scores are neighbours, too.
 struct Warp {
   static constexpr u32 ROWS = 4, PAIRS = 2;
   typedef float Sums[ROWS][PAIRS][2][4];
@@ -109,7 +110,7 @@ scores_tf32(const float* __restrict__ users, const float* __restrict__ items, fl
   // Rows of 16-byte aligned starts take 16 bytes at a time.
   bool aligned = stride % 4 == 0;
   u32 first_user = blockIdx.y * TensorScores::USERS + Warp::user_panel() * PANEL + 2 * Warp::group();
-  u32 first_item = blockIdx.x * TensorScores::ITEMS + Warp::item_panel() * PANEL + Warp::first_item() + 4 * Warp::member();
+  u32 first_item = blockIdx.x * TensorScores::ITEMS + Warp::item_panel() * PANEL + Warp::first_item();
 #pragma unroll
   for (u32 r = 0; r < Warp::ROWS; r++)
 #pragma unroll
@@ -118,7 +119,7 @@ scores_tf32(const float* __restrict__ users, const float* __restrict__ items, fl
       if (user >= user_count) continue;
 #pragma unroll
       for (u32 p = 0; p < Warp::PAIRS; p++) {
-        u32 item = first_item + 16 * p;
+        u32 item = first_item + 16 * p + 4 * Warp::member();
         float* to = out + user * stride + item;
         float four[4];
 #pragma unroll

@@ -12,8 +12,8 @@ constexpr u32 PANEL = 64;
 // Factors that are in shared memory at a time.
 constexpr u32 SLAB = 16;
 
-// Scores of `UserPanels` panels of users against `ItemPanels` panels of items, by 256 threads. Each thread holds those of
-// 4 users of each panel against 4 items of each panel. In shared memory factors are `Stride` numbers apart.
+// Scores of `UserPanels` panels of users against `ItemPanels` panels of items, by 256 threads. Each thread holds those
+// of 4 users of each panel against 4 items of each panel. In shared memory factors are `Stride` numbers apart.
 template <u32 UserPanels, u32 ItemPanels, u32 Stride = PANEL>
 struct Tile {
   static constexpr u32 THREADS = 256;

@@ -20,11 +20,13 @@ mod panels;
 mod ranks;
 mod scores;
 mod splits;
+mod timing;
 mod top_k;
 
 pub use kernel::{Parameter, Signature};
 pub use open::{Facts, Unavailable, probe};
 pub use pairs::Pairs;
+pub use timing::Loaded;
 
 use crate::Cpu;
 use cudarc::driver::{CudaSlice, CudaStream, DeviceRepr, DriverError};
@@ -79,15 +81,15 @@ pub enum Form {
 pub enum Precision {
     /// In single precision, with the results of the CPU.
     Single,
-    /// By tensor cores, in three products of TF32: each factor is split into two parts of 11 significant bits, and only the
-    /// product of the smaller parts is left out. With d factors a score of u and v differs from the exact one by at most
-    /// `(15 + d/16) 2^-23 S + 2^-125 T`, S the sum of all |u_f v_f|, T that of all |u_f| + |v_f| + 2: for 64 factors 2.3e-6 S,
-    /// where [`Self::Single`] may be off by 3.8e-6 S. It is proven in `kernels/cu/scores_tf32.cu` for tensor cores
-    /// that keep 24 bits, as those looked at by others do; what theirs is not specified. T is for factors and products
-    /// below the smallest normal number, which a device may take as zeros.
+    /// By tensor cores, in three products of TF32: each factor is split into two parts of 11 significant bits, and only
+    /// the product of the smaller parts is left out. With d factors a score of u and v differs from the exact one by at
+    /// most `(15 + d/16) 2^-23 S + 2^-125 T`, S the sum of all `|u_f v_f|`, T that of all `|u_f| + |v_f| + 2`: for 64
+    /// factors 2.3e-6 S, where [`Self::Single`] may be off by 3.8e-6 S. It is proven in `kernels/cu/scores_tf32.cu` for
+    /// tensor cores that keep 24 bits of their sums; what they keep is not specified. T is for factors and products below
+    /// the smallest normal number, which a device may take as zeros.
     ///
-    /// For [`Dense::scores`] alone: what is ranked has the scores of [`Self::Single`]. So have blocks of users with a factor
-    /// beyond 2^127 there or among the items, or with factors so large that a score may not be finite.
+    /// For [`Dense::scores`] alone: what is ranked has the scores of [`Self::Single`]. So have blocks of users with a
+    /// factor beyond 2^127 there or among the items, or with factors so large that a score may not be finite.
     Tf32x3,
 }
 

@@ -1,29 +1,30 @@
-//! Steps on the pairwise ranking loss of user and item factors that stay on the device, alone or against an adversary: what
-//! the plugins `bpr` and `apr` do in batches, in single precision.
+//! Steps on the pairwise ranking loss of user and item factors that stay on the device, alone or against an adversary:
+//! what the plugins `bpr` and `apr` do in batches, in single precision.
 //!
 //! ```text
 //! J = weight (sum over pairs l(x) + l2/2 (|P_u|^2 + |Q_i|^2 + |Q_j|^2)  +  a sum over pairs l(x at P + D, Q + D))
 //! l(x) = ln(1 + e^-x),  x = P_u . (Q_i - Q_j) + b_i - b_j
 //! ```
 //!
-//! D is the step of length eps of every row along the gradient of the loss. Rendle et al. 2009, "BPR: Bayesian personalized
-//! ranking from implicit feedback"; He, He, Du & Chua 2018, "Adversarial personalized ranking for recommendation".
+//! D is the step of length eps of every row along the gradient of the loss. Rendle et al. 2009, "BPR: Bayesian
+//! personalized ranking from implicit feedback"; He, He, Du & Chua 2018, "Adversarial personalized ranking for
+//! recommendation".
 //!
 //! A step takes three launches: margins and their derivatives, a group of lanes a pair; the gradient of each row of the
 //! batch, a warp a row, which sums over its pairs in registers; the update of these rows. Each row is read for the
-//! gradients of others, so no update is part of the second launch: it would save writing and reading a gradient for each
-//! row of the items, and cost a launch more, as rows of the users would have to wait for it. An adversary takes two or three
-//! launches more; against the loss of the batch its steps are found as the gradient is. Nothing is scattered and nothing
-//! is added atomically: the same steps give the same bits.
+//! gradients of others, so no update is part of the second launch: it would save writing and reading a gradient for
+//! each row of the items, and cost a launch more, as rows of the users would have to wait for it. An adversary takes
+//! two or three launches more; against the loss of the batch its steps are found as the gradient is. Nothing is
+//! scattered and nothing is added atomically: the same steps give the same bits.
 //!
-//! The plugins compute on the CPU all the same. Batches there have 512 pairs. With 64 factors such a step reads 6 rows of
-//! 256 bytes for each pair and writes about as many: about 1.5 MB, or 1 µs at the 3 TB/s of an H100's memory and
-//! less from its cache. But three launches and a copy of the lists take about 20 µs, in which one core of a CPU computes 6
-//! x 64 multiply-adds for each of 512 pairs, too, while others arrange the next batch. Lists take 28 bytes a pair: at 10 GB/s
-//! their copy takes 2.8 ns a pair, and looking through them on the host twice as much, 10 times what the device needs. With
-//! 40 ns a pair on one core, the device gains from about 600 pairs on and is at twice the speed from about 1,300 on,
-//! and at most at 5 times, for 20,000 pairs and more, unless lists are arranged there, too. (All of it is estimated, not
-//! measured.)
+//! The plugins compute on the CPU all the same. Batches there have 512 pairs. With 64 factors such a step reads 6 rows
+//! of 256 bytes for each pair: 0.8 MB, or 0.3 us at the 3 TB/s of an H100's memory, and less from its cache. But three
+//! launches and a copy of the lists take about 20 us, in which one core of a CPU computes 6 x 64 multiply-adds for each
+//! of 512 pairs, too (40 ns a pair), while others arrange the next batch. Lists take 24 bytes a pair: at 10 GB/s their
+//! copy takes 2.4 ns a pair, looking through them on the host twice as much, and the device's work 0.5 to 1 ns. So 8 ns
+//! a pair are set against 40: the device gains from about 600 pairs on, is twice as fast as the core from 1,700 on and
+//! at most 5 times, which several cores are as well. It would pay in batches of 10,000 pairs and more that are arranged
+//! on the device. All of this is estimated, not measured.
 
 mod batch;
 mod launches;
@@ -113,8 +114,8 @@ pub struct Adversary<'a> {
     pub l2: bool,
     /// The pairs whose loss is raised, if it is not that of the batch.
     pub all: Option<&'a Batch<'a>>,
-    /// Whether the loss that is not the adversary's is taken at the factors moved by the last steps against [`Self::all`], if
-    /// there were any.
+    /// Whether the loss that is not the adversary's is taken at the factors moved by the last steps against
+    /// [`Self::all`], if there were any.
     pub stale: bool,
 }
 
@@ -137,10 +138,9 @@ pub struct Pairs<'c> {
 impl<'c> Pairs<'c> {
     /// Before the first step, at factors of rank x users and rank x items, which are copied to the device.
     ///
-    /// # Errors
-    /// [`Error::Shape`] where the ranks differ or are not from 1 to [`MOST_FACTORS`], or where there is not one bias for each
-    /// item; [`Error::OutOfRange`] for a rule with negative or other than finite numbers; [`Error::Device`] where
-    /// memory is short or the device fails.
+    /// # Errors [`Error::Shape`] where the ranks differ or are not from 1 to [`MOST_FACTORS`], or where there is not
+    /// one bias for each item; [`Error::OutOfRange`] for a rule with negative or other than finite numbers;
+    /// [`Error::Device`] where memory is short or the device fails.
     pub fn new(cuda: &'c Cuda, tables: &Tables, rule: Rule) -> Result<Self> {
         let shape = Shape::of(tables)?;
         rule.check()?;
@@ -168,10 +168,9 @@ impl<'c> Pairs<'c> {
     /// One step on `batch`, against `adversary` if there is one. Does not wait for the device. What runs away becomes
     /// infinite or NaN in the tables.
     ///
-    /// # Errors
-    /// [`Error::Shape`] for lists that do not fit together or name users and items that do not exist; [`Error::OutOfRange`]
-    /// for an adversary with negative or other than finite numbers; [`Error::Device`] where memory is short or the device
-    /// fails, after which the factors are no longer of use.
+    /// # Errors [`Error::Shape`] for lists that do not fit together or name users and items that do not exist;
+    /// [`Error::OutOfRange`] for an adversary with negative or other than finite numbers; [`Error::Device`] where
+    /// memory is short or the device fails, after which the factors are no longer of use.
     pub fn step(&mut self, batch: &Batch<'_>, adversary: Option<&Adversary<'_>>) -> Result<()> {
         let Shape { users, items, .. } = self.at.shape;
         batch.check(users, items)?;
@@ -185,8 +184,8 @@ impl<'c> Pairs<'c> {
         self.launch(batch, adversary).map_err(|fault| cuda.error(fault))
     }
 
-    /// The margins of the pairs of the last step and their losses, where those that are not the adversary's were taken; none
-    /// before the first step.
+    /// The margins of the pairs of the last step and their losses, where those that are not the adversary's were taken;
+    /// none before the first step.
     ///
     /// # Errors
     /// [`Error::Device`] where the device fails.

@@ -66,7 +66,7 @@ impl Cuda {
     }
 
     /// Scores on the device, user after user.
-    fn launch_scores(&self, users: &Panels, items: &Panels, out: &mut CudaSlice<f32>) -> Result<(), Fault> {
+    pub(super) fn launch_scores(&self, users: &Panels, items: &Panels, out: &mut CudaSlice<f32>) -> Result<(), Fault> {
         let (user_count, item_count) = (users.count as usize, items.count as usize);
         let grid = (item_count.div_ceil(TILE) as u32, user_count.div_ceil(TILE) as u32, 1);
         let split = self.options.precision == Precision::Tf32x3

@@ -52,7 +52,7 @@ kernel! {
 }
 
 /// Rows on the device.
-struct Rows {
+pub(super) struct Rows {
     scores: CudaSlice<f32>,
     items: CudaSlice<u32>,
     lengths: CudaSlice<u32>,
@@ -98,7 +98,14 @@ impl Cuda {
     }
 
     /// The best of a block of users, with the items in at most `most` splits.
-    fn best_of(&self, users: &Panels, items: &Panels, seen: &Lists<u32>, k: usize, most: usize) -> Result<Rows, Fault> {
+    pub(super) fn best_of(
+        &self,
+        users: &Panels,
+        items: &Panels,
+        seen: &Lists<u32>,
+        k: usize,
+        most: usize,
+    ) -> Result<Rows, Fault> {
         let (count, (kept, candidates)) = (users.count as usize, size_for(k));
         let panels = count.div_ceil(PANEL);
         let splits = Splits::new(panels, (items.count as usize).div_ceil(TILE), self.facts.multiprocessors, most);

@@ -11,4 +11,5 @@ pub(crate) mod pairs;
 pub(crate) mod ranks;
 pub(crate) mod scores;
 pub(crate) mod scores_tf32;
+pub(crate) mod timing;
 pub(crate) mod top_k;

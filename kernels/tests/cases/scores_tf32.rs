@@ -44,10 +44,10 @@ const KINDS: [Kind; 6] = [
         let magnitude = 2f32.powi(rng.random_range(-50..=50));
         (rng.random::<f32>() - 0.5) * magnitude
     }),
-    // Both parts are rounded as far as they can be: a half is left of 11 bits, and of 11 further ones.
+    // 1 and a bit, whose parts are rounded as far as they can be: half a last bit of 11, and of 11 further ones.
     ("of the longest parts", |rng| {
         let sign = rng.random::<u32>() & 1 << 31;
-        f32::from_bits(sign | 127 << 23 | 0b0000_0000_0100_0000_0000_0111 | rng.random_range(0..1024) << 13)
+        f32::from_bits(sign | 127 << 23 | rng.random_range(0..8) << 13 | 0x0fff)
     }),
     ("just below a power of two", |rng| {
         f32::from_bits((126 + rng.random_range(0..3)) << 23 | 0x007f_ffff ^ rng.random_range(0..4))

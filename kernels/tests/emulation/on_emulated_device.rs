@@ -33,4 +33,4 @@ macro_rules! run_tables {
     };
 }
 
-run_tables!(scores, top_k, ranks, scores_tf32, pairs, agreement);
+run_tables!(scores, top_k, ranks, scores_tf32, pairs, timing, agreement);

@@ -3,8 +3,8 @@
 use evenhand_core::{Error, Result};
 use std::ops::Range;
 
-/// Pairs of an item that a user likes and another one, sorted by user. Users and items are named by *slots*: their places in the
-/// lists of different users and of different items.
+/// Pairs of an item that a user likes and another one, sorted by user. Users and items are named by *slots*: their
+/// places in the lists of different users and of different items.
 ///
 /// Nothing is moved here: sums over the pairs of a user or an item depend on the order of these lists.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

@@ -11,9 +11,9 @@ use nalgebra::DMatrix;
 kernel! {
     /// Margins, losses and derivatives of pairs.
     PairMargins = "pair_margins" in "pairs", 256 threads (
-        numbers: In<f32>, by_slot: Value<u32>, biases: In<f32>, biased: Value<u32>, user_count: Value<u32>, lists: In<u32>,
-        users: Value<u32>, items: Value<u32>, pairs: Value<u32>, width: Value<u32>, lanes: Value<u32>, cut: Value<u32>,
-        margins: Out<f32>, losses: Out<f32>, slopes: Out<f32>,
+        numbers: In<f32>, by_slot: Value<u32>, biases: In<f32>, biased: Value<u32>, user_count: Value<u32>,
+        lists: In<u32>, users: Value<u32>, items: Value<u32>, pairs: Value<u32>, width: Value<u32>, lanes: Value<u32>,
+        cut: Value<u32>, margins: Out<f32>, losses: Out<f32>, slopes: Out<f32>,
     )
 }
 
@@ -21,8 +21,9 @@ kernel! {
     /// Gradients of rows, and an adversary's steps along them.
     PairGradients = "pair_gradients" in "pairs", 256 threads (
         numbers: In<f32>, by_slot: Value<u32>, lists: In<u32>, users: Value<u32>, items: Value<u32>, pairs: Value<u32>,
-        width: Value<u32>, lanes: Value<u32>, slopes: In<f32>, added: Value<u32>, weight: Value<f32>, gradient: Out<f32>,
-        bias_gradient: Out<f32>, biased: Value<u32>, attack: Value<u32>, eps: Value<f32>, pull: Value<f32>, steps: Out<f32>,
+        width: Value<u32>, lanes: Value<u32>, slopes: In<f32>, added: Value<u32>, weight: Value<f32>,
+        gradient: Out<f32>, bias_gradient: Out<f32>, biased: Value<u32>, attack: Value<u32>, eps: Value<f32>,
+        pull: Value<f32>, steps: Out<f32>,
     )
 }
 
@@ -37,9 +38,9 @@ kernel! {
     /// Steps of rows against their gradients.
     PairUpdate = "pair_update" in "pairs", 256 threads (
         numbers: Out<f32>, squares: Out<f32>, biases: Out<f32>, bias_squares: Out<f32>, biased: Value<u32>,
-        user_count: Value<u32>, lists: In<u32>, users: Value<u32>, items: Value<u32>, pairs: Value<u32>, width: Value<u32>,
-        lanes: Value<u32>, gradient: In<f32>, bias_gradient: In<f32>, l2: Value<f32>, weight: Value<f32>, rate: Value<f32>,
-        adagrad: Value<u32>,
+        user_count: Value<u32>, lists: In<u32>, users: Value<u32>, items: Value<u32>, pairs: Value<u32>,
+        width: Value<u32>, lanes: Value<u32>, gradient: In<f32>, bias_gradient: In<f32>, l2: Value<f32>,
+        weight: Value<f32>, rate: Value<f32>, adagrad: Value<u32>,
     )
 }
 
@@ -241,8 +242,8 @@ impl Setting<'_> {
             attack.unwrap_or(Attack { kind: NO_ATTACK, eps: 0.0, pull: 0.0, to: &mut none });
         let ((numbers, by_slot), (width, lanes)) = (rows.numbers(), self.widths());
         #[expect(unsafe_code, reason = "launches foreign code")]
-        // SAFETY: the lists were checked against the tables; a row for each slot, moved or not, or one for each user and item
-        // where steps are by row.
+        // SAFETY: the lists were checked against the tables; a row for each slot, moved or not, or one for each user
+        // and item where steps are by row.
         unsafe {
             self.cuda.kernels.pair_gradients.launch(
                 &self.cuda.stream,
