@@ -46,6 +46,7 @@ mod registry;
 mod rng;
 mod run;
 mod simulator;
+mod squash;
 
 pub use batches::top_k_by;
 pub use data::{Dataset, Groups, Ids, Protected, Scale};
@@ -69,6 +70,7 @@ pub use registry::{Descriptor, Kinded, Origin, Registry};
 pub use rng::{Rng, Streams};
 pub use run::{Observer, Run, Silent};
 pub use simulator::{Audit, Environment, Requests, Simulator, Stage};
+pub use squash::Squash;
 
 /// What the macros need; not part of the interface.
 #[doc(hidden)]

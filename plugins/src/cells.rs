@@ -39,6 +39,12 @@ pub(crate) trait Smooth: Real {
 
     /// `z` becomes `coefficient * pull(z)`.
     fn pulls<S: Simd>(simd: S, cell: &Cell, coefficient: &[Self], z: &mut [Self]);
+
+    /// The same numbers, where they are in single precision: what a backend of dense products takes.
+    fn single(numbers: &[Self]) -> Option<&[f32]>;
+
+    /// As [`Self::single`], to be written.
+    fn single_mut(numbers: &mut [Self]) -> Option<&mut [f32]>;
 }
 
 impl Smooth for f64 {
@@ -54,6 +60,14 @@ impl Smooth for f64 {
         for (z, c) in z.iter_mut().zip(coefficient) {
             *z = c * cell.pull(*z);
         }
+    }
+
+    fn single(_: &[Self]) -> Option<&[f32]> {
+        None
+    }
+
+    fn single_mut(_: &mut [Self]) -> Option<&mut [f32]> {
+        None
     }
 }
 
@@ -114,6 +128,14 @@ impl Smooth for f32 {
                 }
             }
         }
+    }
+
+    fn single(numbers: &[Self]) -> Option<&[f32]> {
+        Some(numbers)
+    }
+
+    fn single_mut(numbers: &mut [Self]) -> Option<&mut [f32]> {
+        Some(numbers)
     }
 }
 

@@ -1,4 +1,4 @@
-//! The best items of the users of a batch, and how they are selected.
+//! The best items of each user, selected from scores that come in any order.
 
 use crate::{Error, Result};
 use std::ops::Range;
@@ -207,8 +207,6 @@ pub fn offer_unseen(scores: &[f32], seen: &[u32], best: &mut Best) -> Result<()>
 mod tests {
     use super::*;
     use crate::Streams;
-    use crate::dense::{Dense, Reference};
-    use nalgebra::DMatrix;
     use rand::RngExt;
 
     #[test]
@@ -229,19 +227,6 @@ mod tests {
             assert_eq!(top.items(0), expected);
             assert!(top.scores(0).iter().zip(&expected).all(|(s, &i)| *s == scores[i as usize]));
         }
-    }
-
-    #[test]
-    fn rows_are_copied_to_their_place() {
-        let (users, items) = (DMatrix::from_element(1, 1, 1.0), DMatrix::from_row_slice(1, 3, &[1.0, 3.0, 2.0]));
-        let part = Reference.top_k(&users, &[0], &items, None, 2).unwrap();
-        let mut top = TopK::new(3, 2);
-        top.rows_mut(1..2).copy_from(&part);
-        let mut rows = top.rows_mut(2..3);
-        let (lengths, items, scores) = rows.parts_mut();
-        (lengths[0], items[0], scores[0]) = (1, 7, 5.0);
-        assert_eq!((top.items(0), top.items(1), top.items(2)), (&[][..], &[1, 2][..], &[7][..]));
-        assert_eq!((top.scores(1), top.scores(2)), (&[3.0, 2.0][..], &[5.0][..]));
     }
 
     #[test]

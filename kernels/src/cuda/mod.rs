@@ -9,6 +9,7 @@
 //! users travel with each call, in blocks for which there is memory.
 
 mod blocks;
+mod cells;
 mod downloads;
 mod fault;
 mod kernel;
@@ -31,7 +32,7 @@ pub use timing::Loaded;
 use crate::Cpu;
 use cudarc::driver::{CudaSlice, CudaStream, DeviceRepr, DriverError};
 use downloads::Downloads;
-use evenhand_core::dense::{Dense, check_held_out, check_shapes};
+use evenhand_core::dense::{CellPasses, CellProblem, Dense, check_held_out, check_shapes};
 use evenhand_core::metrics::Position;
 use evenhand_core::{Compressed, Result, TopK};
 use fault::Fault;
@@ -100,7 +101,7 @@ pub struct Cuda {
     options: Options,
     /// All work is on one stream.
     stream: Arc<CudaStream>,
-    kernels: Kernels,
+    kernels: Arc<Kernels>,
     /// Most bytes to use.
     memory: usize,
     /// One call at a time: its blocks use all of the device and of the memory.
@@ -196,6 +197,11 @@ impl Dense for Cuda {
             return Cpu.ranks(users, rows, items, seen, held_out);
         }
         self.count_ranks(users, rows, items, seen, held_out).map_err(|fault| self.error(fault))
+    }
+
+    fn cell_passes(&self, problem: &CellProblem<'_>) -> Result<Option<Box<dyn CellPasses>>> {
+        let passes = self.passes(problem).map_err(|fault| self.error(fault))?;
+        Ok(passes.map(|passes| Box::new(passes) as Box<dyn CellPasses>))
     }
 }
 

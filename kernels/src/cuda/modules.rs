@@ -1,5 +1,8 @@
 //! The compiled kernels, embedded, and how they get onto a device.
 
+use super::cells::{
+    Arrange, CellGradient16, CellGradient32, CellGradient64, CellGradient128, CellSums, CellTotals, PutBack,
+};
 use super::kernel::Signature;
 use super::pairs::{PairGradients, PairMargins, PairMoved, PairUpdate};
 use super::ranks::{Ranks, RanksWithout};
@@ -29,7 +32,8 @@ macro_rules! artefacts {
     };
 }
 
-static ARTEFACTS: [Artefact; 5] = artefacts!["pairs", "ranks", "scores", "scores_tf32", "top_k"];
+static ARTEFACTS: [Artefact; 8] =
+    artefacts!["arrange", "cell_gradient", "cell_sums", "pairs", "ranks", "scores", "scores_tf32", "top_k"];
 
 /// The files on a device.
 pub(in crate::cuda) struct Modules {
@@ -87,6 +91,14 @@ macro_rules! kernels {
 }
 
 kernels! {
+    arrange: Arrange,
+    cell_gradient_16: CellGradient16,
+    cell_gradient_32: CellGradient32,
+    cell_gradient_64: CellGradient64,
+    cell_gradient_128: CellGradient128,
+    cell_sums: CellSums,
+    cell_totals: CellTotals,
+    put_back: PutBack,
     scores: Scores,
     top_k_32: TopK32,
     top_k_64: TopK64,

@@ -9,7 +9,7 @@ use cudarc::driver::{CudaContext, DriverError, sys};
 use evenhand_core::Dense;
 use nalgebra::DMatrix;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 /// Oldest compute capability that the kernels are compiled for.
 const OLDEST: (u32, u32) = (8, 0);
@@ -184,7 +184,7 @@ fn take_hold(options: Options) -> Result<Cuda, Unavailable> {
         context.disable_event_tracking();
     }
     let modules = Modules::load(&context, options.form)?;
-    let kernels = Kernels::load(&modules)?;
+    let kernels = Arc::new(Kernels::load(&modules)?);
     let (free, memory) = context.mem_get_info()?;
     let attribute = sys::CUdevice_attribute_enum::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT;
     let facts = Facts {

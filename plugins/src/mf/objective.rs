@@ -11,6 +11,7 @@ use super::tiles::TILE;
 use crate::cells::{Cell, Smooth};
 use crate::fairness_term::{DenseLoss, streamed};
 use crate::squash::Squash;
+use evenhand_core::dense::{CellPasses, CellProblem};
 use evenhand_core::fairness::{CellSums, Observed, Pointwise, Streamed};
 use evenhand_core::{Error, FairnessData, FairnessLoss, Interactions, Result, Run};
 use nalgebra::DMatrix;
@@ -59,6 +60,8 @@ enum Form<'a, T> {
     /// Its value and gradient by sums of factors: predictions are products, and summed as they are.
     Linear(CellSums<'a>),
     Cells(CellSums<'a>, Strips<T>, Vec<T>),
+    /// The same by the run's backend of dense products, in single precision.
+    Passes(CellSums<'a>, Box<dyn CellPasses>),
     Observed(Observed<'a>, [Vec<f64>; 2]),
     /// All predictions, or those for some items at a time.
     Dense(Box<DenseLoss<'a>>, Strips<T>),
@@ -82,11 +85,14 @@ impl<'a, T: Smooth> Evaluator<'a, T> {
                 Some(Streamed::Cells(cells)) if cells.of == Pointwise::Score && objective.squash == Squash::None => {
                     Form::Linear(cells)
                 }
-                Some(Streamed::Cells(cells)) => {
-                    let strips = Strips::new(at, cells.users.len());
-                    let coefficient = vec![T::ZERO; cells.users.len() * strips.columns()];
-                    Form::Cells(cells, strips, coefficient)
-                }
+                Some(Streamed::Cells(cells)) => match passes(&objective, &cells, at, run)? {
+                    Some(passes) => Form::Passes(cells, passes),
+                    None => {
+                        let strips = Strips::new(at, cells.users.len());
+                        let coefficient = vec![T::ZERO; cells.users.len() * strips.columns()];
+                        Form::Cells(cells, strips, coefficient)
+                    }
+                },
                 None => {
                     let loss = DenseLoss::new(loss, data, ITEMS_AT_ONCE, run)?;
                     Form::Dense(Box::new(loss), Strips::new(at, 0))
@@ -133,6 +139,15 @@ impl<'a, T: Smooth> Evaluator<'a, T> {
                 }
                 let flow = Flow::Cells { of: cells.of, classes: &cells.users, coefficient };
                 squares = Some(strips.add_gradient(at, of_rows, flow, 0..columns / TILE, gradient));
+            }
+            Form::Passes(cells, passes) => {
+                let single = "passes are for single precision";
+                let [users, items] = [&at.users, &at.items].map(|rows| T::single(rows).expect(single));
+                let (of_sums, table) = (cells.outer)(&passes.sums(users, items)?);
+                value = of_sums;
+                let [users, items] =
+                    [&mut gradient.users, &mut gradient.items].map(|rows| T::single_mut(rows).expect(single));
+                squares = Some(passes.add_gradient(&(table * weight), weight_of_row, users, items)?);
             }
             Form::Observed(loss, [predicted, slopes]) => {
                 observed::predict(train, at, squash, predicted);
@@ -184,6 +199,27 @@ impl Objective<'_> {
         }
         0.5 * weight * sum
     }
+}
+
+/// What the run's backend offers for a loss of sums over cells.
+fn passes<T: Smooth>(
+    objective: &Objective<'_>,
+    cells: &CellSums<'_>,
+    at: &Parameters<T>,
+    run: &Run,
+) -> Result<Option<Box<dyn CellPasses>>> {
+    if T::single(&at.users).is_none() {
+        return Ok(None);
+    }
+    run.dense().cell_passes(&CellProblem {
+        rank: at.rank,
+        width: at.width,
+        train: objective.train,
+        squash: objective.squash,
+        of: cells.of,
+        users: &cells.users,
+        items: &cells.items,
+    })
 }
 
 /// A loss of sums of plain products: the products of sums.
