@@ -1,12 +1,13 @@
 // Scores of a tile that reach a level of their row: which ones, and each of them in turn.
 //
-// Most scores of a row that is well under way reach nothing. So the way past all of them costs one comparison a score, and
-// what is done with the others is written once, in a loop over the bits of a mask, not once for each register.
+// Most scores of a row that is well under way reach nothing. So the way past all of them costs one comparison a
+// score, and what is done with the others is written once, in a loop over the bits of a mask, not once for each
+// register.
 #pragma once
 #include "tile.h"
 
-// One bit for each score of a thread, bit 8 i + j for row `i` and column `j`: whether it is at least `levels[i]`. Nothing
-// reaches NaN.
+// One bit for each score of a thread, bit 8 i + j for row `i` and column `j`: whether it is at least `levels[i]`.
+// Nothing reaches NaN.
 __device__ __forceinline__ u32 reaching(const float (&sums)[4][8], const float (&levels)[4]) {
   // A chain of comparisons waits for each of them, several do not wait for each other.
   bool any[4] = {false, false, false, false};

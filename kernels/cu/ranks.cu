@@ -15,9 +15,9 @@ constexpr u32 USERS = Scores::USERS;
 constexpr u32 FEW = 16;
 constexpr u32 NAN_BITS = 0x7fc00000u, NEGATIVE_INFINITY_BITS = 0xff800000u;
 
-// Adds `by` to what is counted of scores that are greater than the first n targets of a user and no more, and that equal
-// the next one. The targets are targets[first..end]; the counts of a user have one more place. That a score is greater
-// than none is not counted: no position depends on it.
+// Adds `by` to what is counted of scores that are greater than the first n targets of a user and no more, and that
+// equal the next one. The targets are targets[first..end]; the counts of a user have one more place. That a score is
+// greater than none is not counted: no position depends on it.
 __device__ __forceinline__ void count(float score, const float* targets, u32 first, u32 end, u32 user, u32 by,
                                       u32* greater, u32* equal) {
   u32 low = first, high = end;
@@ -33,9 +33,9 @@ __device__ __forceinline__ void count(float score, const float* targets, u32 fir
   if (low < end && targets[low] == score) atomicAdd(&equal[place], by);
 }
 
-// Counts the scores of all items. The targets of user u are targets[offsets[u]..offsets[u + 1]]; its
-// counts, one more, start at offsets[u] + u of `greater` and `equal`, and are added to. Grid: panels of users x splits of
-// `tiles` tiles of items. All scores must be finite.
+// Counts the scores of all items. The targets of user u are targets[offsets[u]..offsets[u + 1]]; its counts, one
+// more, start at offsets[u] + u of `greater` and `equal`, and are added to. Grid: panels of users x splits of `tiles`
+// tiles of items. All scores must be finite.
 KERNEL(256, 2)
 ranks(const float* __restrict__ users, const float* __restrict__ items, const u32* __restrict__ offsets,
       const float* __restrict__ targets, u32* __restrict__ greater, u32* __restrict__ equal, u32 user_count,
@@ -123,8 +123,8 @@ ranks(const float* __restrict__ users, const float* __restrict__ items, const u3
 }
 EXPORT(ranks)
 
-// Takes out again what does not compete: for user u, the items apart_items[apart_offsets[u]..apart_offsets[u + 1]], each
-// once. Grid: blocks of 8 users, a warp for each.
+// Takes out again what does not compete: for user u, the items apart_items[apart_offsets[u]..apart_offsets[u + 1]],
+// each once. Grid: blocks of 8 users, a warp for each.
 KERNEL(256, 2)
 ranks_without(const float* __restrict__ users, const float* __restrict__ items, const u32* __restrict__ offsets,
               const float* __restrict__ targets, const u32* __restrict__ apart_offsets,

@@ -1,11 +1,11 @@
 // The best items of each user, selected while scores are computed: no score is written.
 //
-// A block has 64 users and goes through tiles of 128 items. A score that reaches the level of its row, that of the worst
-// of its best k so far, becomes a candidate: a key goes to the row's list in shared memory. When a list overflows, a warp
-// merges it into the row's sorted keys, which are in global memory; the level rises, and the candidates that had no place
-// try again. Keys are all different and merging takes the largest ones, so the result depends neither on the order of the
-// items nor on which thread comes first. Items that the user has seen are looked up when candidates are merged: a warp
-// then has many to look up at once, and few come that far.
+// A block has 64 users and goes through tiles of 128 items. A score that reaches the level of its row, that of the
+// worst of its best k so far, becomes a candidate: a key goes to the row's list in shared memory. When a list
+// overflows, a warp merges it into the row's sorted keys, which are in global memory; the level rises, and the
+// candidates that had no place try again. Keys are all different and merging takes the largest ones, so the result
+// depends neither on the order of the items nor on which thread comes first. Items that the user has seen are looked
+// up when candidates are merged: a warp then has many to look up at once, and few come that far.
 //
 // Tiles are visited in steps of about 0.618 of their number, not one after the other: where scores ascend with the
 // items, each tile would hold nothing but new best items, while now only every tile that lies above all earlier ones
@@ -212,11 +212,13 @@ __device__ __forceinline__ void select(const float* users, const float* items, c
   top_k_##Kept(const float* __restrict__ users, const float* __restrict__ items,                                     \
                const u32* __restrict__ seen_offsets, const u32* __restrict__ seen_items, u64* __restrict__ kept,     \
                u32 user_count, u32 item_count, u32 rank, u32 k, u32 tiles, u32 step) {                               \
-    select<Kept, Capacity>(users, items, seen_offsets, seen_items, kept, user_count, item_count, rank, k, tiles, step); \
+    select<Kept, Capacity>(users, items, seen_offsets, seen_items, kept, user_count, item_count, rank, k, tiles,     \
+                           step);                                                                                    \
   }                                                                                                                  \
   EXPORT(top_k_##Kept)
 
-// Shared memory for two blocks on a multiprocessor where it has 164 KiB, one where it has 100; of 256, where it has 228.
+// Each fits where a block may have 99 KiB of shared memory. Two blocks fit on a multiprocessor that has 100 KiB with 32
+// kept keys, 164 KiB with 64 and 128, 228 KiB with 256.
 TOP_K(32, 32)
 TOP_K(64, 64)
 TOP_K(128, 64)

@@ -90,8 +90,8 @@ impl TopKRows<'_> {
         best.clear();
     }
 
-    /// Lengths, items and scores of all rows to be filled at once: k places for each row, one row after the other, best first.
-    /// Places beyond the length of a row must stay zero.
+    /// Lengths, items and scores of all rows to be filled at once: k places for each row, one row after the other,
+    /// best first. Places beyond the length of a row must stay zero.
     pub fn parts_mut(&mut self) -> (&mut [u32], &mut [u32], &mut [f32]) {
         (self.lengths, self.items, self.scores)
     }

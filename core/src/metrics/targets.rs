@@ -1,8 +1,8 @@
 //! Many held-out items of one user ranked at once: a search for each score in place of a pass for each item.
 //!
-//! With the targets sorted, `t_0 <= t_1 <= ...`, a score `s` is greater than the first `b = #{ t < s }` of them and equal to
-//! those that follow with `t = s`. So it is enough to count how often each `b` occurs, and how often with an equal target:
-//! sums over these counts are the positions.
+//! With the targets sorted, `t_0 <= t_1 <= ...`, a score `s` is greater than the first `b = #{ t < s }` of them and
+//! equal to those that follow with `t = s`. So it is enough to count how often each `b` occurs, and how often with an
+//! equal target: sums over these counts are the positions.
 
 use super::Position;
 
@@ -15,12 +15,14 @@ pub struct Targets {
     ascending: Vec<f32>,
     /// Which target stands at each place of `ascending`.
     order: Vec<u32>,
-    /// At each place the counted scores that are greater than exactly so many targets, and those that equal the next one.
+    /// At each place the counted scores that are greater than exactly so many targets, and those that equal the next
+    /// one.
     counts: Vec<[[u32; 2]; Targets::LANES]>,
 }
 
 impl Targets {
-    /// Scores that are counted at a time, each in a count of its own: adding to what was just written has to wait for it.
+    /// Scores that are counted at a time, each in a count of its own: adding to what was just written has to wait for
+    /// it.
     pub const LANES: usize = 4;
 
     /// Forgets what was counted and starts with those targets, none of them NaN.
@@ -41,8 +43,8 @@ impl Targets {
         &self.ascending[..self.order.len()]
     }
 
-    /// Counts scores of which each is greater than the first `below` of [`Self::ascending`] and no more. One of negative
-    /// infinity counts for nothing where all targets are finite.
+    /// Counts scores of which each is greater than the first `below` of [`Self::ascending`] and no more. One of
+    /// negative infinity counts for nothing where all targets are finite.
     ///
     /// # Panics
     /// When there are fewer targets.
@@ -58,8 +60,9 @@ impl Targets {
         }
     }
 
-    /// Adds scores that were counted elsewhere, at each place of [`Self::ascending`] and at its end: those that are greater than
-    /// exactly so many targets, and those of them that equal the next one. At the first place only the latter matter.
+    /// Adds scores that were counted elsewhere, at each place of [`Self::ascending`] and at its end: those that are
+    /// greater than exactly so many targets, and those of them that equal the next one. At the first place only the
+    /// latter matter.
     ///
     /// # Panics
     /// Where these are not one more than the targets.

@@ -1,7 +1,8 @@
 //! Positions of held-out items.
 //!
-//! The scores of the held-out items are computed here, by the chain that gives them on the device, and sorted for each user.
-//! The device counts how the scores of all items lie between them, and takes out those of the items that do not compete.
+//! The scores of the held-out items are computed here, by the chain that gives them on the device, and sorted for
+//! each user. The device counts how the scores of all items lie between them, and takes out those of the items that
+//! do not compete.
 
 use super::Cuda;
 use super::blocks::in_blocks;
@@ -37,8 +38,8 @@ kernel! {
 kernel! {
     /// Takes out those of items that do not compete.
     RanksWithout = "ranks_without" in "ranks", 256 threads (
-        users: In<f32>, items: In<f32>, offsets: In<u32>, targets: In<f32>, apart_offsets: In<u32>, apart_items: In<u32>,
-        greater: Out<u32>, equal: Out<u32>, user_count: Value<u32>, rank: Value<u32>,
+        users: In<f32>, items: In<f32>, offsets: In<u32>, targets: In<f32>, apart_offsets: In<u32>,
+        apart_items: In<u32>, greater: Out<u32>, equal: Out<u32>, user_count: Value<u32>, rank: Value<u32>,
     )
 }
 
@@ -54,7 +55,8 @@ struct Prepared {
 }
 
 impl Cuda {
-    /// Positions of the held-out items of the users `rows`; what [`evenhand_core::dense::check_held_out`] checks must hold.
+    /// Positions of the held-out items of the users `rows`; what [`evenhand_core::dense::check_held_out`] checks must
+    /// hold.
     pub(super) fn count_ranks(
         &self,
         users: &DMatrix<f32>,
@@ -89,7 +91,8 @@ impl Cuda {
         Ok(all)
     }
 
-    /// The counts of [`Targets::add_counts`], user after user: scores greater than so many targets, and equal to the next.
+    /// The counts of [`Targets::add_counts`], user after user: scores greater than so many targets, and equal to the
+    /// next.
     fn counts(
         &self,
         users: &Panels,

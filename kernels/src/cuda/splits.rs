@@ -1,7 +1,8 @@
 //! How blocks of threads share the items.
 //!
-//! A block of threads goes through many tiles of items for one panel of users. Where there are fewer panels than blocks that
-//! run at a time, or a few more than a multiple of that, the items are split, so that no part of the device waits.
+//! A block of threads goes through many tiles of items for one panel of users. Where there are fewer panels than
+//! blocks that run at a time, or a few more than a multiple of that, the items are split, so that no part of the
+//! device waits.
 
 /// Blocks of threads that run on a multiprocessor at a time.
 const RESIDENT: usize = 2;
