@@ -28,4 +28,4 @@ macro_rules! run_tables {
     };
 }
 
-run_tables!(scores);
+run_tables!(cells, factorisation, scores);
