@@ -307,17 +307,15 @@ fn little_memory_is_enough_or_nothing_is_offered(cuda: &Cuda) {
     let of = exceedance(0.25, 0.1, Tail::Exponential);
     let world = World::new(2, [1300, 70], SHIFTED, of, [Split::Into(1), Split::Into(2)]);
     world.check(&mut *offered(cuda, &world));
-    let mut memory = 100_000;
-    loop {
-        let cuda = Cuda::open(Options { memory: Some(memory), least_work: 0, ..Options::default() }).unwrap();
-        if let Some(mut passes) = cuda.cell_passes(&world.problem()).unwrap() {
-            world.check(&mut *passes);
-            break;
-        }
-        memory += memory / 20;
-        assert!(memory < 4 << 20, "{memory} bytes are not enough");
+    let open = |memory| Cuda::open(Options { memory: Some(memory), least_work: 0, ..Options::default() }).unwrap();
+    let passes = |memory| open(memory).cell_passes(&world.problem()).unwrap();
+    let (mut too_little, mut enough) = (0, 4 << 20);
+    while enough - too_little > 1 {
+        let memory = usize::midpoint(too_little, enough);
+        *if passes(memory).is_some() { &mut enough } else { &mut too_little } = memory;
     }
-    assert!(memory > 200_000, "more than the factors was needed");
+    world.check(&mut *passes(enough).expect("enough memory"));
+    assert!(enough > 200_000, "more than the factors was needed");
     let cuda = Cuda::open(Options { least_work: 1 << 20, ..Options::default() }).unwrap();
     assert!(cuda.cell_passes(&world.problem()).unwrap().is_none(), "5 x 1300 x 70 x 2 is little work");
 }
