@@ -6,7 +6,9 @@ use evenhand_kernels::cuda::Cuda;
 pub(crate) type Case<T = Cuda> = (&'static str, fn(&T));
 
 pub(crate) mod agreement;
+pub(crate) mod cells;
 pub(crate) mod data;
+pub(crate) mod factorisation;
 pub(crate) mod pairs;
 pub(crate) mod ranks;
 pub(crate) mod scores;

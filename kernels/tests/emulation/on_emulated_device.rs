@@ -67,6 +67,8 @@ macro_rules! run_tables {
 
 run_tables!(
     agreement on ONE,
+    cells on SEVERAL,
+    factorisation on ONE,
     pairs on SEVERAL,
     ranks on SEVERAL,
     scores on SEVERAL,
