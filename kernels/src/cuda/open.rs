@@ -90,7 +90,7 @@ pub enum Unavailable {
         missing: &'static str,
     },
     /// No device, or fewer than asked for.
-    #[error("the CUDA driver finds {found} devices, device {ordinal} was asked for")]
+    #[error("the CUDA driver finds {}", devices(*.found, *.ordinal))]
     NoDevice {
         /// How many it finds.
         found: usize,
@@ -119,6 +119,13 @@ pub enum Unavailable {
     /// The device computes something else than the CPU.
     #[error("{0} gives wrong results")]
     WrongResults(String),
+}
+
+fn devices(found: usize, ordinal: usize) -> String {
+    match found {
+        0 => "no device".into(),
+        _ => format!("{found} devices, device {ordinal} was asked for, counted from 0"),
+    }
 }
 
 impl Unavailable {
