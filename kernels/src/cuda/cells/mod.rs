@@ -17,7 +17,7 @@ use super::kernel::kernel;
 use super::modules::Kernels;
 use super::panels::PANEL;
 use cell::Cell;
-use cudarc::driver::{CudaSlice, CudaStream, DeviceRepr, DriverError};
+use cudarc::driver::{CudaSlice, CudaStream, DeviceRepr, DriverError, PinnedHostSlice};
 use evenhand_core::dense::{CellPasses, CellProblem};
 use evenhand_core::{Error, Result};
 use nalgebra::DMatrix;
@@ -25,6 +25,9 @@ use plan::{Plan, ROWS};
 use rayon::prelude::*;
 use side::{Runs, Side, TileRows};
 use std::sync::Arc;
+
+/// Numbers that one task adds to a gradient.
+const ADDED: usize = 1 << 14;
 
 /// Threads of a block of [`PutBack`].
 const THREADS: usize = 256;
@@ -120,8 +123,9 @@ pub(super) struct Passes {
     errors: CudaSlice<f32>,
     partial: CudaSlice<f32>,
     squares: CudaSlice<f64>,
-    /// A gradient on the host.
-    received: Vec<f32>,
+    /// The twins of the sides' raw rows on the host. From pinned memory they travel while the CPU goes on; an upload has been
+    /// read before the download that follows it on the stream is written.
+    travelling: [PinnedHostSlice<f32>; 2],
 }
 
 impl Cuda {
@@ -168,6 +172,13 @@ impl Passes {
                 values: upload(stream, &rows.values)?,
             })
         };
+        let pinned = |s: usize| -> Result<PinnedHostSlice<f32>, DriverError> {
+            #[expect(unsafe_code, reason = "leaves memory as it is")]
+            // SAFETY: it is filled at once.
+            let mut rows = unsafe { stream.context().alloc_pinned_with_flags(plan.counts[s] * width, 0) }?;
+            rows.as_mut_slice()?.fill(0.0);
+            Ok(rows)
+        };
         let runs = Runs::new(&sides[plan.rows], plan.chunk * ROWS);
         let classes = [problem.users.len(), problem.items.len()];
         let pairs = classes[0] * classes[1];
@@ -189,7 +200,7 @@ impl Passes {
             errors: stream.alloc_zeros((train.len() * plan.groups()).max(1))?,
             partial: stream.alloc_zeros(plan.partial())?,
             squares: stream.alloc_zeros(plan.squares())?,
-            received: vec![0.0; plan.counts.into_iter().max().unwrap_or(0) * width],
+            travelling: [pinned(0)?, pinned(1)?],
         })
     }
 
@@ -205,10 +216,11 @@ impl Passes {
     }
 
     fn load(&mut self, side: usize, factors: &[f32]) -> Result<(), DriverError> {
-        let Self { stream, kernels, plan, rank, width, .. } = self;
+        let Self { stream, kernels, plan, rank, width, travelling, .. } = self;
         let count = plan.counts[side];
         let Loaded { order, raw, panels, rows, .. } = &mut self.sides[side];
-        stream.memcpy_htod(factors, raw)?;
+        travelling[side].as_mut_slice()?.copy_from_slice(factors);
+        stream.memcpy_htod(&travelling[side], raw)?;
         let grid = (count.div_ceil(PANEL) as u32, plan.stride.div_ceil(PANEL) as u32, 1);
         #[expect(unsafe_code, reason = "launches foreign code")]
         // SAFETY: `raw` holds `count` rows of `width` numbers, panels and rows whole panels.
@@ -364,16 +376,19 @@ impl Passes {
         // Users last: their blocks' sums of squares are those that stay.
         self.compute_gradient(1, accuracy)?;
         self.compute_gradient(0, accuracy)?;
-        for (side, to) in self.sides.iter().zip(to) {
-            let received = &mut self.received[..to.len()];
-            self.stream.memcpy_dtoh(&side.raw, received)?;
-            self.stream.synchronize()?;
-            to.par_iter_mut().zip(received).for_each(|(to, from)| *to += *from);
+        for (side, rows) in self.sides.iter().zip(&mut self.travelling) {
+            self.stream.memcpy_dtoh(&side.raw, rows)?;
         }
         let blocks = self.plan.parts(0) * self.plan.counts[0].div_ceil(self.plan.owners);
         let mut squares = vec![0.0; blocks];
         self.stream.memcpy_dtoh(&self.squares.slice(..blocks), &mut squares)?;
         self.stream.synchronize()?;
+        for (rows, to) in self.travelling.iter().zip(to) {
+            let rows = rows.as_slice()?;
+            to.par_chunks_mut(ADDED).zip(rows.par_chunks(ADDED)).for_each(|(to, from)| {
+                to.iter_mut().zip(from).for_each(|(to, from)| *to += *from);
+            });
+        }
         Ok(squares.iter().sum())
     }
 }
