@@ -14,7 +14,7 @@ const RANK: usize = 64;
 /// The time of some sweeps.
 fn sweeps(als: &Als, data: &Interactions, count: usize) -> Duration {
     let als = Als { iterations: count, ..als.clone() };
-    steps(count, |run| {
+    steps(count, &Run::new(SEED), |run| {
         als.fit(&Training::new(data), run).expect("these data can be fitted");
     })
 }

@@ -2,8 +2,8 @@
 //! gradient, Adam. The time of a step is that between two reports of progress.
 
 use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput};
-use evenhand_benches::{MOVIELENS_1M, SMALL, criterion, grouped, steps};
-use evenhand_core::{Dataset, Nested, Recommender, Training};
+use evenhand_benches::{MOVIELENS_1M, SEED, SMALL, criterion, grouped, steps};
+use evenhand_core::{Dataset, Nested, Recommender, Run, Training};
 use evenhand_plugins::autoencoder::Autoencoder;
 use serde_json::json;
 use std::time::Duration;
@@ -13,7 +13,7 @@ const LOSSES: [&str; 4] = ["none", "equal-experience", "value", "value-unfairnes
 /// The time of some steps.
 fn training(recipe: &Autoencoder, data: &Dataset, count: usize) -> Duration {
     let recipe = Autoencoder { epochs: count, ..recipe.clone() };
-    steps(count, |run| {
+    steps(count, &Run::new(SEED), |run| {
         recipe.fit(&Training::of(data, &data.ratings), run).expect("these data can be fitted");
     })
 }

@@ -15,7 +15,7 @@ const RANK: usize = 64;
 /// The time of some epochs of a recommender that is given their number.
 fn epochs(recommender: impl Fn(usize) -> Box<dyn Recommender>, data: &Interactions, count: usize) -> Duration {
     let recommender = recommender(count);
-    steps(count, |run| {
+    steps(count, &Run::new(SEED), |run| {
         recommender.fit(&Training::new(data), run).expect("these data can be fitted");
     })
 }

@@ -7,7 +7,11 @@
 //! ```
 
 use criterion::Criterion;
-use evenhand_core::{Dataset, Groups, Interactions, Observer, Rows, Run, Scale, Streams};
+use evenhand_core::{
+    Dataset, FairnessLoss, Groups, Interactions, Observer, Rows, Run, Scale, Squash, Streams, Training,
+};
+use evenhand_plugins::mf::{Objective, descend};
+use evenhand_plugins::precision::Precision;
 use nalgebra::DMatrix;
 use rand::RngExt;
 use rand::seq::SliceRandom;
@@ -88,14 +92,43 @@ pub fn grouped(size: Size) -> Dataset {
     data
 }
 
-/// The time that `work` takes for `count` steps, of which each is reported before it begins, and the end after the last:
-/// what is done before the first report is not in it.
-pub fn steps(count: usize, work: impl FnOnce(&Run)) -> Duration {
+/// The time that `work` takes on `run` for `count` steps, of which each is reported before it begins, and the end after the
+/// last: what is done before the first report is not in it.
+pub fn steps(count: usize, run: &Run, work: impl FnOnce(&Run)) -> Duration {
     let clock = Arc::new(Clock::default());
-    work(&Run::new(SEED).with_observer(clock.clone()));
+    work(&run.clone().with_observer(clock.clone()));
     let reports = clock.0.lock().expect("no panic while locked");
     assert_eq!(reports.len(), count + 1, "one report before every step, one at the end");
     reports[count] - reports[0]
+}
+
+/// Length of a factor vector in [`descent`].
+pub const DESCENT_RANK: usize = 20;
+
+/// The time of some steps of matrix factorisation with a fairness loss, or without one.
+///
+/// Random factors whose products lie about 3, the threshold: some 16 % of the cells are so near to it that the smoothed
+/// losses have a gradient there.
+pub fn descent(data: &Dataset, loss: Option<&dyn FairnessLoss>, count: usize, run: &Run) -> Duration {
+    let ratings = &data.ratings;
+    let seen = Training::of(data, ratings).fairness();
+    let objective = Objective {
+        train: ratings,
+        squash: Squash::Clamp { low: 0.0, high: 5.0, scale: 1.0, shift: 0.0 },
+        l2: 0.0,
+        accuracy: 0.01,
+        biases: false,
+        fairness: loss.map(|loss| (loss, seen, 0.99)),
+    };
+    let streams = Streams::new(SEED).child("benches/near-threshold");
+    let factors = |stream, entities| {
+        let mut rng = streams.rng(stream);
+        DMatrix::from_fn(DESCENT_RANK, entities, |_, _| rng.random_range(0.1..0.7))
+    };
+    let start = [factors(0, ratings.users()), factors(1, ratings.items())];
+    steps(count, run, |run| {
+        descend(objective, start, 1e-3, count, Precision::F32, run).expect("these data can be fitted");
+    })
 }
 
 /// When progress was reported.

@@ -7,7 +7,9 @@ use crate::experiment::{
     Options, Orders,
 };
 use crate::protocol::{Attacked, Curve, Figure, Seconds, groupwise, harm, interactive, offline};
+use evenhand_core::dense::Dense;
 use evenhand_core::{Dataset, GroupData, Groups, Interactions};
+use evenhand_kernels::Cpu;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 use std::path::Path;
@@ -44,6 +46,14 @@ pub struct Outcome {
     /// The program that found them: see [`build`]. No part of the identity, or every new build would start anew.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub build: Option<String>,
+    /// What computed dense products, by its name: times of two devices do not compare. No part of the identity: numbers
+    /// do. Cells that do not say are older than all devices but the CPU.
+    #[serde(default = "cpu")]
+    pub device: String,
+}
+
+fn cpu() -> String {
+    Cpu.name().into()
 }
 
 /// The BLAKE3 hash of the running program, 16 of its hexadecimal digits; `None` where it can not be read.

@@ -1,7 +1,9 @@
 //! The arguments of the command line.
 
 use crate::experiment::parse_seeds;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
+use evenhand_kernels::Device;
 use std::path::PathBuf;
 
 /// Compare recommenders, fairly: the same data, the same split, metrics that no plugin computes itself.
@@ -29,8 +31,8 @@ pub(crate) enum Command {
     Describe(Describe),
     /// Check whether plugins keep the contract of their kind
     #[command(
-        override_usage = "evenhand check <NAME | --all> [--json]",
-        after_help = "Examples:\n  evenhand check my-plugin\n  evenhand check --all"
+        override_usage = "evenhand check <NAME | --all> [--device <DEVICE>] [--json]",
+        after_help = "Examples:\n  evenhand check my-plugin\n  evenhand check --all\n  evenhand check als --device cuda"
     )]
     Check(Check),
     OffPolicy(OffPolicy),
@@ -38,6 +40,7 @@ pub(crate) enum Command {
     /// Look at data
     #[command(subcommand)]
     Data(Data),
+    Doctor(Doctor),
 }
 
 /// Run an experiment and show how its recommenders, agents, policies against harm and group regressors compare.
@@ -61,7 +64,7 @@ pub(crate) struct Compare {
     #[arg(long, requires = "out")]
     pub(crate) fresh: bool,
     #[command(flatten)]
-    pub(crate) threads: Threads,
+    pub(crate) machine: Machine,
     /// Seeds to use instead of the experiment's: 0,1,2 or 0..5 (5 left out)
     #[arg(long, value_name = "LIST", value_parser = Seeds::parse)]
     pub(crate) seeds: Option<Seeds>,
@@ -90,13 +93,37 @@ A path of --set leads from table to table with dots. A [[run]], an [[interactive
 [[groupwise.run]] is found by its recommender or regressor, its label, its place from 0, or * for all of them. The value is
 TOML; plain text needs no quotes.";
 
-/// How much of the machine is used.
+/// Which part of the machine is used.
 #[derive(Clone, Copy, Debug, Args)]
-pub(crate) struct Threads {
+pub(crate) struct Machine {
     /// Number of threads, 0 for one per processor; has no influence on results
-    #[arg(long = "threads", value_name = "N", default_value_t = 0,
-        value_parser = clap::value_parser!(u16).range(..=1024))]
-    pub(crate) count: u16,
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u16).range(..=1024))]
+    pub(crate) threads: u16,
+    #[command(flatten)]
+    pub(crate) backend: Backend,
+}
+
+/// What computes scores.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct Backend {
+    /// What computes the scores of all items, best items and ranks; has no influence on results
+    ///
+    /// A GPU needs the driver of NVIDIA and nothing else: the kernels are part of the program. `evenhand doctor` tells
+    /// whether there is one that will do, and if not, why. Where a GPU fails in the middle of a run, its cells are failed
+    /// rows, and the same command with --device cpu finishes them.
+    #[arg(long, value_name = "DEVICE", default_value = "auto", value_parser = devices())]
+    pub(crate) device: Device,
+}
+
+/// The names of devices.
+fn devices() -> impl TypedValueParser<Value = Device> {
+    let names = [
+        ("auto", "CUDA where there is a GPU that will do, else the CPU"),
+        ("cpu", "The CPU; no driver is looked for"),
+        ("cuda", "CUDA, or an error that says why there is none"),
+    ];
+    PossibleValuesParser::new(names.map(|(name, help)| PossibleValue::new(name).help(help)))
+        .try_map(|name| name.parse::<Device>())
 }
 
 /// A list of seeds.
@@ -135,6 +162,8 @@ pub(crate) struct Check {
     /// Check everything that is linked in
     #[arg(long)]
     pub(crate) all: bool,
+    #[command(flatten)]
+    pub(crate) backend: Backend,
     /// Print JSON instead of lines
     #[arg(long)]
     pub(crate) json: bool,
@@ -161,7 +190,7 @@ pub(crate) struct OffPolicy {
     #[arg(long, value_name = "WEIGHT", value_parser = weight)]
     pub(crate) clip: Option<f64>,
     #[command(flatten)]
-    pub(crate) threads: Threads,
+    pub(crate) machine: Machine,
     /// Change one value of the experiment, e.g. interactive.agent.als.policy=greedy
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) set: Vec<String>,
@@ -203,7 +232,7 @@ pub(crate) struct Calibrate {
     #[arg(long, value_name = "PATH")]
     pub(crate) data: Option<PathBuf>,
     #[command(flatten)]
-    pub(crate) threads: Threads,
+    pub(crate) machine: Machine,
     /// Seeds to use instead of the experiment's; only the first one counts
     #[arg(long, value_name = "LIST", value_parser = Seeds::parse)]
     pub(crate) seeds: Option<Seeds>,
@@ -249,3 +278,14 @@ Examples:
   evenhand data describe ml-1m
   evenhand data describe ml-1m --set data.select.top_items=100
   evenhand data describe ratings.csv --json";
+
+/// Show what this program can use of this machine: processor, memory, GPU, and the plugins that are linked in.
+///
+/// A GPU is an extra: without one this ends with 0 all the same, and says what is missing.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  evenhand doctor\n  evenhand doctor --json | jq .cuda")]
+pub(crate) struct Doctor {
+    /// Print JSON instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
+}

@@ -8,6 +8,7 @@
 //! evenhand describe als                      its parameters
 //! evenhand check als                         whether it keeps its contract
 //! evenhand calibrate mine.toml               how much recommendations matter to the users of `[harm]`
+//! evenhand doctor                            what it can use of this machine, a GPU among it
 //! ```
 //!
 //! A plugin of your own lives in a crate of your own, with this as its `main.rs`:
@@ -39,6 +40,7 @@ pub mod store;
 
 mod cli;
 mod commands;
+mod device;
 mod failure;
 mod interrupt;
 mod panics;

@@ -272,6 +272,7 @@ mod tests {
             user_rows: None,
             seconds,
             build: Some("b".into()),
+            device: "cpu".into(),
         }
     }
 

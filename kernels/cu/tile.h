@@ -12,9 +12,9 @@ constexpr u32 PANEL = 64;
 // Factors that are in shared memory at a time.
 constexpr u32 SLAB = 16;
 
-// Scores of `UserPanels` panels of users against `ItemPanels` panels of items, by 256 threads. Each thread holds those of
-// 4 users of each panel against 4 items of each panel.
-template <u32 UserPanels, u32 ItemPanels>
+// Scores of `UserPanels` panels of users against `ItemPanels` panels of items, by 256 threads. Each thread holds those
+// of 4 users of each panel against 4 items of each panel. In shared memory factors are `Stride` numbers apart.
+template <u32 UserPanels, u32 ItemPanels, u32 Stride = PANEL>
 struct Tile {
   static constexpr u32 THREADS = 256;
   static constexpr u32 USERS = UserPanels * PANEL;
@@ -23,8 +23,8 @@ struct Tile {
   static constexpr u32 COLUMNS = 4 * ItemPanels;
 
   struct Slabs {
-    float users[UserPanels][SLAB][PANEL];
-    float items[ItemPanels][SLAB][PANEL];
+    float users[UserPanels][SLAB][Stride];
+    float items[ItemPanels][SLAB][Stride];
   };
   // One is computed with while the other is filled; 16-byte aligned.
   struct Shared {
@@ -36,7 +36,7 @@ struct Tile {
   static __device__ __forceinline__ u32 item(u32 j) { return j / 4 * PANEL + threadIdx.x % 16 * 4 + j % 4; }
 
   // Starts to copy the slab of factors from `first` on of the panel `panel` of `panels`; zeros where there is none.
-  static __device__ __forceinline__ void load(float (&to)[SLAB][PANEL], const float* from, u32 panel, u32 panels,
+  static __device__ __forceinline__ void load(float (&to)[SLAB][Stride], const float* from, u32 panel, u32 panels,
                                               u32 first, u32 rank) {
     u32 factor = threadIdx.x / 16, at = threadIdx.x % 16 * 4;
     bool there = panel < panels && first + factor < rank;
@@ -47,9 +47,10 @@ struct Tile {
   static __device__ __forceinline__ void load_all(Slabs& to, const float* users, u32 user_panel, u32 user_panels,
                                                   const float* items, u32 item_panel, u32 item_panels, u32 first,
                                                   u32 rank) {
-#pragma unroll
+    // Not unrolled: addresses kept from slab to slab would cost the sums their registers.
+#pragma unroll 1
     for (u32 p = 0; p < UserPanels; p++) load(to.users[p], users, user_panel + p, user_panels, first, rank);
-#pragma unroll
+#pragma unroll 1
     for (u32 p = 0; p < ItemPanels; p++) load(to.items[p], items, item_panel + p, item_panels, first, rank);
     commit_copies();
   }
@@ -63,6 +64,15 @@ struct Tile {
     for (u32 i = 0; i < ROWS; i++)
 #pragma unroll
       for (u32 j = 0; j < COLUMNS; j++) sums[i][j] = 0.0f;
+    each_slab(shared, users, user_panel, user_panels, items, item_panel, item_panels, rank,
+              [&](const Slabs& slabs) { multiply(slabs, sums); });
+  }
+
+  // Has all slabs of factors of those panels multiplied one after the other, while the next one is copied.
+  template <class Multiply>
+  static __device__ __forceinline__ void each_slab(Shared& shared, const float* users, u32 user_panel, u32 user_panels,
+                                                   const float* items, u32 item_panel, u32 item_panels, u32 rank,
+                                                   Multiply multiply) {
     u32 slabs = (rank + SLAB - 1) / SLAB;
     // Some threads may still read what an earlier call has left.
     __syncthreads();
@@ -74,7 +84,7 @@ struct Tile {
       if (s + 1 < slabs)
         load_all(shared.slabs[(s + 1) % 2], users, user_panel, user_panels, items, item_panel, item_panels,
                  (s + 1) * SLAB, rank);
-      multiply(shared.slabs[s % 2], sums);
+      multiply(shared.slabs[s % 2]);
     }
   }
 

@@ -25,7 +25,7 @@ int Device::attribute(int number) const {
     case 10: return 32;           // lanes of a warp
     case 12: return 65536;        // registers of a block
     case 13: return 1980000;      // clock, kHz
-    case 16: return 132;          // multiprocessors
+    case 16: return multiprocessors;
     case 31: return 1;            // concurrent kernels
     case 36: return 2619000;      // clock of the memory, kHz
     case 37: return 5120;         // width of its bus

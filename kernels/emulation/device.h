@@ -11,6 +11,8 @@ namespace emulator {
 class Device {
  public:
   int major = 9, minor = 0;
+  // Decides how launches share their work.
+  int multiprocessors = 132;
   // Small, so that work on more than fits is tested with little of it.
   u64 memory = u64{1} << 30;
   u64 used = 0;

@@ -59,9 +59,10 @@ const char* source_line(u32 offset) {
   Dl_info library;
   if (!offset || !dladdr(reinterpret_cast<void*>(&source_line), &library)) return line;
   char command[600], answer[150] = "";
-  snprintf(command, sizeof command, "addr2line -s -e '%s' 0x%x 2>/dev/null", library.dli_fname, offset);
+  snprintf(command, sizeof command, "addr2line -s -i -e '%s' 0x%x 2>/dev/null", library.dli_fname, offset);
   if (FILE* output = popen(command, "r")) {
-    if (!fgets(answer, sizeof answer, output)) answer[0] = 0;
+    // What is inlined comes first: the words of emulator.h are of interest only through who uses them.
+    while (fgets(answer, sizeof answer, output) && strncmp(answer, "emulator.h", 10) == 0) continue;
     pclose(output);
   }
   answer[strcspn(answer, " \n")] = 0;

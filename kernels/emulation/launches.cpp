@@ -193,6 +193,10 @@ CONTROL void emulated_set_capability(int major, int minor) {
   device.major = major;
   device.minor = minor;
 }
+CONTROL void emulated_set_multiprocessors(int count) {
+  LOCKED;
+  device.multiprocessors = count;
+}
 CONTROL void emulated_set_devices(int count) {
   LOCKED;
   devices = std::min(count, MOST_DEVICES);

@@ -17,6 +17,21 @@ pub(crate) const BLOCK: usize = 64;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Cpu;
 
+impl Cpu {
+    /// The vector instructions that are used on this processor, by their usual name.
+    pub fn instructions() -> &'static str {
+        match Arch::new() {
+            #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+            Arch::V4(_) => "AVX-512",
+            #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+            Arch::V3(_) => "AVX2 and FMA",
+            #[cfg(target_arch = "aarch64")]
+            Arch::Neon(_) => "NEON",
+            _ => "none",
+        }
+    }
+}
+
 impl Dense for Cpu {
     fn name(&self) -> &'static str {
         "cpu"

@@ -106,6 +106,23 @@ impl WithSimd for Rank<'_> {
     }
 }
 
+/// Writes the scores of single pairs of a user and an item, with the bits that they have in a tile.
+pub(crate) struct Products<'a> {
+    pub(crate) users: &'a DMatrix<f32>,
+    pub(crate) items: &'a DMatrix<f32>,
+    pub(crate) pairs: &'a [(u32, u32)],
+    pub(crate) out: &'a mut Vec<f32>,
+}
+
+impl WithSimd for Products<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        products(self.users, self.items, self.pairs, self.out);
+    }
+}
+
 /// Scores of single pairs of a user and an item, each by the same chain of fused multiply-adds as in a tile.
 #[inline(always)]
 fn products(users: &DMatrix<f32>, items: &DMatrix<f32>, pairs: &[(u32, u32)], out: &mut Vec<f32>) {

@@ -35,5 +35,5 @@ pub use mixer::{mixer, mixer_with};
 pub use outcome::{Outcome, Stop, assert_all};
 pub use policy::{policy, policy_over, policy_with};
 pub use recipe::recipe;
-pub use recommender::{recommender, recommender_with};
+pub use recommender::{recommender, recommender_on, recommender_with};
 pub use simulator::{simulator, simulator_with};

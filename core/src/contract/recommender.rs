@@ -3,6 +3,7 @@
 use super::outcome::{Check, Outcome, Stop, caught, ensure, run_all};
 use super::states::{self, observe};
 use super::{learners, recipe, small};
+use crate::dense::{Dense, Reference};
 use crate::params::parameters;
 use crate::{Descriptor, Error, Interactions, Model, Recommender, Result, Run, Training};
 use serde_json::{Value as Json, json};
@@ -17,8 +18,19 @@ pub fn recommender(descriptor: &Descriptor<dyn Recommender>) -> Vec<Outcome> {
 
 /// Checks a recommender with those parameters, an object; absent ones take their defaults.
 pub fn recommender_with(descriptor: &Descriptor<dyn Recommender>, params: &Json) -> Vec<Outcome> {
+    checked(descriptor, params, &(Arc::new(Reference) as Arc<dyn Dense>))
+}
+
+/// Checks a recommender with its default parameters where `dense` computes dense products, instead of
+/// [`Reference`].
+pub fn recommender_on(descriptor: &Descriptor<dyn Recommender>, dense: &Arc<dyn Dense>) -> Vec<Outcome> {
+    checked(descriptor, &json!({}), dense)
+}
+
+fn checked(descriptor: &Descriptor<dyn Recommender>, params: &Json, dense: &Arc<dyn Dense>) -> Vec<Outcome> {
     let mut outcomes = recipe(descriptor);
-    let runs = [1, 2, 7].map(|threads| Run::new(SEED).with_threads(threads).expect("the system starts seven threads"));
+    let on = |threads| Run::new(SEED).with_dense(dense.clone()).with_threads(threads);
+    let runs = [1, 2, 7].map(|threads| on(threads).expect("the system starts seven threads"));
     let subject = Subject { descriptor, params, runs, train: small::ratings(), fitted: OnceCell::new() };
     outcomes.extend(run_all(descriptor.name, &checks(), &subject));
     outcomes

@@ -78,6 +78,19 @@ mod tests {
     use crate::{Interactions, Rows};
 
     #[test]
+    fn rows_are_copied_to_their_place() {
+        let (users, items) = (DMatrix::from_element(1, 1, 1.0), DMatrix::from_row_slice(1, 3, &[1.0, 3.0, 2.0]));
+        let part = Reference.top_k(&users, &[0], &items, None, 2).unwrap();
+        let mut top = TopK::new(3, 2);
+        top.rows_mut(1..2).copy_from(&part);
+        let mut rows = top.rows_mut(2..3);
+        let (lengths, items, scores) = rows.parts_mut();
+        (lengths[0], items[0], scores[0]) = (1, 7, 5.0);
+        assert_eq!((top.items(0), top.items(1), top.items(2)), (&[][..], &[1, 2][..], &[7][..]));
+        assert_eq!((top.scores(1), top.scores(2)), (&[3.0, 2.0][..], &[5.0][..]));
+    }
+
+    #[test]
     fn seen_items_are_left_out_and_rows_may_be_short() {
         let users = DMatrix::from_row_slice(1, 2, &[1.0, -1.0]);
         let items = DMatrix::from_row_slice(1, 3, &[1.0, 3.0, 2.0]);

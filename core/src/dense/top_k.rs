@@ -1,6 +1,7 @@
 //! The best items of each user, selected from scores that come in any order.
 
 use crate::{Error, Result};
+use std::ops::Range;
 
 /// The best items of each user of a batch.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -53,6 +54,16 @@ impl TopK {
             })
             .collect()
     }
+
+    /// The rows of consecutive users, to be filled.
+    ///
+    /// # Panics
+    /// Where there are not so many users.
+    pub fn rows_mut(&mut self, users: Range<usize>) -> TopKRows<'_> {
+        let places = users.start * self.k..users.end * self.k;
+        let (items, scores) = (&mut self.items[places.clone()], &mut self.scores[places]);
+        TopKRows { k: self.k, lengths: &mut self.lengths[users], items, scores }
+    }
 }
 
 /// Some consecutive rows of a [`TopK`].
@@ -77,6 +88,23 @@ impl TopKRows<'_> {
             (self.scores[b * self.k + at], self.items[b * self.k + at]) = unkey(key);
         }
         best.clear();
+    }
+
+    /// Lengths, items and scores of all rows to be filled at once: k places for each row, one row after the other,
+    /// best first. Places beyond the length of a row must stay zero.
+    pub fn parts_mut(&mut self) -> (&mut [u32], &mut [u32], &mut [f32]) {
+        (self.lengths, self.items, self.scores)
+    }
+
+    /// Makes these rows those of another batch.
+    ///
+    /// # Panics
+    /// Where that has other rows in number or in size.
+    pub fn copy_from(&mut self, top: &TopK) {
+        assert_eq!((top.len(), top.k), (self.lengths.len(), self.k), "users and items of each in another batch");
+        self.lengths.copy_from_slice(&top.lengths);
+        self.items.copy_from_slice(&top.items);
+        self.scores.copy_from_slice(&top.scores);
     }
 }
 

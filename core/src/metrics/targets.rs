@@ -1,8 +1,8 @@
 //! Many held-out items of one user ranked at once: a search for each score in place of a pass for each item.
 //!
-//! With the targets sorted, `t_0 <= t_1 <= ...`, a score `s` is greater than the first `b = #{ t < s }` of them and equal to
-//! those that follow with `t = s`. So it is enough to count how often each `b` occurs, and how often with an equal target:
-//! sums over these counts are the positions.
+//! With the targets sorted, `t_0 <= t_1 <= ...`, a score `s` is greater than the first `b = #{ t < s }` of them and
+//! equal to those that follow with `t = s`. So it is enough to count how often each `b` occurs, and how often with an
+//! equal target: sums over these counts are the positions.
 
 use super::Position;
 
@@ -15,12 +15,14 @@ pub struct Targets {
     ascending: Vec<f32>,
     /// Which target stands at each place of `ascending`.
     order: Vec<u32>,
-    /// At each place the counted scores that are greater than exactly so many targets, and those that equal the next one.
+    /// At each place the counted scores that are greater than exactly so many targets, and those that equal the next
+    /// one.
     counts: Vec<[[u32; 2]; Targets::LANES]>,
 }
 
 impl Targets {
-    /// Scores that are counted at a time, each in a count of its own: adding to what was just written has to wait for it.
+    /// Scores that are counted at a time, each in a count of its own: adding to what was just written has to wait for
+    /// it.
     pub const LANES: usize = 4;
 
     /// Forgets what was counted and starts with those targets, none of them NaN.
@@ -41,8 +43,8 @@ impl Targets {
         &self.ascending[..self.order.len()]
     }
 
-    /// Counts scores of which each is greater than the first `below` of [`Self::ascending`] and no more. One of negative
-    /// infinity counts for nothing where all targets are finite.
+    /// Counts scores of which each is greater than the first `below` of [`Self::ascending`] and no more. One of
+    /// negative infinity counts for nothing where all targets are finite.
     ///
     /// # Panics
     /// When there are fewer targets.
@@ -55,6 +57,20 @@ impl Targets {
             let [above, equal] = &mut counts[below[lane]][lane];
             *above += 1;
             *equal += u32::from(ascending[below[lane]] == scores[lane]);
+        }
+    }
+
+    /// Adds scores that were counted elsewhere, at each place of [`Self::ascending`] and at its end: those that are
+    /// greater than exactly so many targets, and those of them that equal the next one. At the first place only the
+    /// latter matter.
+    ///
+    /// # Panics
+    /// Where these are not one more than the targets.
+    pub fn add_counts(&mut self, greater: &[u32], equal: &[u32]) {
+        assert_eq!([greater.len(), equal.len()], [self.counts.len(); 2], "counts at each place and at the end");
+        for (count, (greater, equal)) in self.counts.iter_mut().zip(greater.iter().zip(equal)) {
+            count[0][0] += greater;
+            count[0][1] += equal;
         }
     }
 
@@ -116,6 +132,20 @@ mod tests {
                         let equal = scores.filter(|&score| score == target).count() as u32;
                         assert_eq!(*position, Position { greater, equal, candidates: 9 }, "{target} of {targets:?}");
                     }
+                    // The same counts, made elsewhere, in two parts.
+                    let counts = found.counts.clone();
+                    found.set(&targets);
+                    for lanes in [0..1, 1..Targets::LANES] {
+                        let part = |which: usize| -> Vec<u32> {
+                            counts.iter().map(|all| all[lanes.clone()].iter().map(|lane| lane[which]).sum()).collect()
+                        };
+                        let mut greater = part(0);
+                        greater[0] = 0;
+                        found.add_counts(&greater, &part(1));
+                    }
+                    let expected = positions.clone();
+                    found.finish(&mut positions);
+                    assert_eq!(positions, expected);
                 }
             }
         }

@@ -3,6 +3,7 @@
 use super::{print, print_json};
 use crate::cli;
 use crate::compare::{Labelled, Loaded, base_run};
+use crate::device;
 use crate::experiment::{Calibration, Experiment, Overrides, Setting};
 use crate::failure::{End, Failure};
 use crate::interrupt;
@@ -27,8 +28,9 @@ pub(super) fn run(args: &cli::Calibrate) -> Result<End, Failure> {
         return Err(Failure::Usage(text));
     };
     let cancel = interrupt::flag();
-    let base = base_run(args.threads.count.into(), &cancel)?;
     let progress = if args.quiet { Progress::silent() } else { Progress::stderr() };
+    let dense = device::open(args.machine.backend.device, &progress)?;
+    let base = base_run(args.machine.threads.into(), &dense, &cancel)?;
     let loaded = Loaded::open(source, &base, &progress)?;
     let labelled = Labelled::new(part, &loaded)?;
     let mut settings: Vec<&Arc<Setting>> = Vec::new();
@@ -57,7 +59,9 @@ pub(super) fn run(args: &cli::Calibrate) -> Result<End, Failure> {
         found.push(Found { setting, result });
     }
     progress.end();
-    let warnings: Vec<&String> = experiment.warnings.iter().chain(&loaded.remarks).collect();
+    let faults = found.iter().filter(|f| f.result.as_ref().is_err_and(|why| device::is_fault(why))).count();
+    let remedy = device::remedy(faults, dense.as_ref());
+    let warnings: Vec<&String> = experiment.warnings.iter().chain(&loaded.remarks).chain(&remedy).collect();
     if args.json {
         print_json(&found.iter().map(|f| f.json(&rule, seed, &warnings)).collect::<Vec<_>>())?;
     } else {

@@ -3,14 +3,17 @@
 use super::{print, print_json};
 use crate::catalog;
 use crate::cli;
+use crate::device;
 use crate::failure::{End, Failure};
 use crate::panics;
-use crate::progress::printable;
+use crate::progress::{Progress, printable};
 use evenhand_core::contract::{self, Outcome, Stop};
+use evenhand_core::dense::Dense;
 use evenhand_core::{
     Descriptor, FairnessLoss, GroupRegressor, Kinded, Mixer, Policy, Recommender, Registry, Simulator,
 };
 use serde_json::json;
+use std::sync::Arc;
 
 pub(super) fn run(args: &cli::Check) -> Result<End, Failure> {
     let entries = catalog::all().map_err(Failure::Plugin)?;
@@ -21,11 +24,12 @@ pub(super) fn run(args: &cli::Check) -> Result<End, Failure> {
     .into_iter()
     .map(|e| (e.kind, e.name))
     .collect();
+    let dense = device::open(args.backend.device, &Progress::stderr())?;
     let mut failed = 0;
     let mut total = 0;
     let mut answers = Vec::new();
     for (kind, name) in chosen {
-        let outcomes = check(kind, name)?;
+        let outcomes = check(kind, name, &dense)?;
         total += outcomes.len();
         failed += outcomes.iter().filter(|o| o.failed()).count();
         if args.json {
@@ -44,11 +48,12 @@ pub(super) fn run(args: &cli::Check) -> Result<End, Failure> {
     Ok(if failed > 0 { End::SomeFailed } else { End::Fine })
 }
 
-fn check(kind: &str, name: &str) -> Result<Vec<Outcome>, Failure> {
+/// Checks one plugin. Of all kinds, recommenders alone have dense products computed.
+fn check(kind: &str, name: &str, dense: &Arc<dyn Dense>) -> Result<Vec<Outcome>, Failure> {
     fn of<T: Kinded + ?Sized>(
         kind: &str,
         name: &str,
-        checks: fn(&Descriptor<T>) -> Vec<Outcome>,
+        checks: impl FnOnce(&Descriptor<T>) -> Vec<Outcome>,
     ) -> Option<Result<Vec<Outcome>, Failure>> {
         let run = || {
             let descriptor = Registry::<T>::linked().and_then(|r| r.get(name)).map_err(Failure::Plugin)?;
@@ -57,7 +62,7 @@ fn check(kind: &str, name: &str) -> Result<Vec<Outcome>, Failure> {
         };
         (kind == T::KIND).then(run)
     }
-    of::<dyn Recommender>(kind, name, contract::recommender)
+    of::<dyn Recommender>(kind, name, |d| contract::recommender_on(d, dense))
         .or_else(|| of::<dyn Simulator>(kind, name, contract::simulator))
         .or_else(|| of::<dyn FairnessLoss>(kind, name, contract::fairness_loss))
         .or_else(|| of::<dyn Policy>(kind, name, contract::policy))

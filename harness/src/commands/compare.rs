@@ -3,6 +3,7 @@
 use super::{json_text, print};
 use crate::cli;
 use crate::compare::{Cell, Comparison, Host, Place, compare};
+use crate::device;
 use crate::experiment::{Experiment, Overrides};
 use crate::failure::{End, Failure};
 use crate::interrupt;
@@ -51,7 +52,8 @@ pub(super) fn run(args: &cli::Compare) -> Result<End, Failure> {
     }
     let store = args.out.as_deref().map(|dir| Store::open(dir, args.fresh)).transpose()?;
     let progress = if args.quiet { Progress::silent() } else { Progress::stderr() };
-    let host = Host { threads: args.threads.count.into(), cancel: interrupt::flag(), progress };
+    let dense = device::open(args.machine.backend.device, &progress)?;
+    let host = Host { threads: args.machine.threads.into(), dense, cancel: interrupt::flag(), progress };
     let comparison = compare(&experiment, store.as_ref(), &host)?;
     let summary = Summary::new(&experiment, &comparison);
     // Shown first: a disk that is full by now must not hide what was found; nor does a lost reader prevent the files.

@@ -5,6 +5,7 @@ mod check;
 mod compare;
 mod data;
 mod describe;
+mod doctor;
 mod list;
 mod off_policy;
 
@@ -23,6 +24,7 @@ pub(crate) fn run(cli: Cli) -> Result<End, Failure> {
         Command::Calibrate(args) => calibrate::run(&args),
         Command::OffPolicy(args) => off_policy::run(&args),
         Command::Data(Data::Describe(args)) => data::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
     }
 }
 

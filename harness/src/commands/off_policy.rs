@@ -3,6 +3,7 @@
 use super::{print, print_json};
 use crate::cli;
 use crate::compare::base_run;
+use crate::device;
 use crate::experiment::{Agent, Experiment, Overrides};
 use crate::failure::{End, Failure};
 use crate::interrupt;
@@ -28,8 +29,9 @@ pub(super) fn run(args: &cli::OffPolicy) -> Result<End, Failure> {
     let logs = off_policy::read(&args.log).map_err(Failure::of_data)?;
     let options = Options { train_share: args.train, draws: args.draws as usize, clip: args.clip };
     let cancel = interrupt::flag();
-    let base = base_run(args.threads.count.into(), &cancel)?;
     let progress = if args.quiet { Progress::silent() } else { Progress::stderr() };
+    let dense = device::open(args.machine.backend.device, &progress)?;
+    let base = base_run(args.machine.threads.into(), &dense, &cancel)?;
     progress.begin(logs.len() * part.agents.len());
     let mut found = Vec::new();
     let pairs = logs.iter().flat_map(|log| part.agents.iter().map(move |agent| (log, agent)));
@@ -55,7 +57,9 @@ pub(super) fn run(args: &cli::OffPolicy) -> Result<End, Failure> {
     if args.json {
         print_json(&found.iter().map(Found::json).collect::<Vec<_>>())?;
     } else {
-        print(&text(&found))?;
+        let faults = found.iter().filter(|f| f.result.as_ref().is_err_and(|why| device::is_fault(why))).count();
+        let remedy = device::remedy(faults, dense.as_ref());
+        print(&format!("{}{}", text(&found), remedy.map_or_else(String::new, |text| format!("warn    {text}\n"))))?;
     }
     Ok(if interrupted {
         End::Interrupted

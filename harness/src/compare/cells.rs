@@ -45,8 +45,9 @@ impl Runner<'_> {
                 let build = self.store.and_then(|_| cell::build()).map(str::to_string);
                 let key = cell::key(&identity);
                 let user_rows = users.as_deref().map(per_user::rows);
+                let device = self.host.dense.name().to_string();
                 let outcome =
-                    Outcome { key, cell: identity, figures, curves, attacks, times, user_rows, seconds, build };
+                    Outcome { key, cell: identity, figures, curves, attacks, times, user_rows, seconds, build, device };
                 if let Some(store) = self.store {
                     // First: a finished cell has all that belongs to it.
                     store.keep_actions(&outcome.key, label, seed, &actions)?;

@@ -233,7 +233,6 @@ mod tests {
     use super::*;
     use crate::compare::{CellEnd, Host, compare};
     use crate::experiment::{Experiment, Overrides};
-    use crate::progress::Progress;
     use crate::protocol::{Figure, Seconds};
     use evenhand_core::{Model, Recommender, Training, plugin};
     use std::path::Path;
@@ -269,7 +268,7 @@ mod tests {
     #[test]
     fn what_can_not_be_fitted_is_tried_once_with_each_seed() {
         let experiment = experiment("recommender = 'test-unfit'\nlabel = 'unfit'\nparams = { panics = [false, true] }");
-        let host = Host { threads: 1, cancel: Arc::default(), progress: Progress::silent() };
+        let host = Host { threads: 1, ..Host::default() };
         let cells = compare(&experiment, None, &host).unwrap().harm.unwrap().cells;
         assert_eq!((cells.len(), FITS.load(Ordering::SeqCst)), (16, 4));
         for Cell { place, end } in &cells {
@@ -294,6 +293,7 @@ mod tests {
                 user_rows: None,
                 seconds: Seconds::default(),
                 build: None,
+                device: "cpu".into(),
             };
             Cell { place: Place { setting, seed, fold: 0 }, end: CellEnd::Found(outcome) }
         };

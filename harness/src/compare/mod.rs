@@ -16,6 +16,8 @@ mod groupwise;
 mod harm;
 mod interactive;
 mod offline;
+#[cfg(test)]
+mod tests;
 
 pub use groupwise::{GroupSize, GroupwiseCells, TableDescription};
 pub use harm::HarmCells;
@@ -24,6 +26,7 @@ pub use interactive::InteractiveCells;
 pub use offline::OfflineCells;
 
 use crate::cell::{self, Outcome};
+use crate::device;
 use crate::experiment::Experiment;
 use crate::failure::Failure;
 use crate::progress::Progress;
@@ -31,6 +34,9 @@ use crate::store::Store;
 use cells::Runner;
 pub(crate) use data::Loaded;
 use evenhand_core::Run;
+use evenhand_core::dense::Dense;
+use evenhand_kernels::Cpu;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -39,10 +45,19 @@ use std::sync::atomic::AtomicBool;
 pub struct Host {
     /// Number of threads; 0 means one per processor.
     pub threads: usize,
+    /// What computes dense products.
+    pub dense: Arc<dyn Dense>,
     /// Set to stop after what is under way.
     pub cancel: Arc<AtomicBool>,
     /// Where progress is told.
     pub progress: Progress,
+}
+
+/// One thread per processor, the CPU, no progress, never stopped.
+impl Default for Host {
+    fn default() -> Self {
+        Self { threads: 0, dense: Arc::new(Cpu), cancel: Arc::default(), progress: Progress::silent() }
+    }
 }
 
 /// What came out of a comparison.
@@ -100,7 +115,7 @@ pub enum CellEnd {
     Done(Outcome),
     /// Measured by an earlier run.
     Found(Outcome),
-    /// The plugin failed; the reason.
+    /// The plugin or the device failed; the reason.
     Failed(String),
     /// Not run, since the comparison was stopped.
     Skipped,
@@ -121,9 +136,9 @@ impl Cell {
 ///
 /// # Errors
 /// [`Failure::Usage`] where the system refuses to start the threads.
-pub(crate) fn base_run(threads: usize, cancel: &Arc<AtomicBool>) -> Result<Run, Failure> {
+pub(crate) fn base_run(threads: usize, dense: &Arc<dyn Dense>, cancel: &Arc<AtomicBool>) -> Result<Run, Failure> {
     let run = Run::new(0).with_threads(threads).map_err(|e| Failure::Usage(format!("--threads: {e}")))?;
-    Ok(run.with_dense(Arc::new(evenhand_kernels::Cpu)).with_cancel(cancel.clone()))
+    Ok(run.with_dense(dense.clone()).with_cancel(cancel.clone()))
 }
 
 /// Runs `experiment`. With a store, finished cells are found there and each new one is kept at once.
@@ -133,7 +148,7 @@ pub(crate) fn base_run(threads: usize, cancel: &Arc<AtomicBool>) -> Result<Run, 
 /// slates longer than the catalogue, [`Failure::Write`] where results can not be kept. A plugin that fails is no error:
 /// its cell has [`CellEnd::Failed`].
 pub fn compare(experiment: &Experiment, store: Option<&Store>, host: &Host) -> Result<Comparison, Failure> {
-    let base = base_run(host.threads, &host.cancel)?;
+    let base = base_run(host.threads, &host.dense, &host.cancel)?;
     let runner = Runner { store, host, base };
     let seeds = &experiment.seeds;
     let mut warnings = experiment.warnings.clone();
@@ -168,12 +183,38 @@ pub fn compare(experiment: &Experiment, store: Option<&Store>, host: &Host) -> R
         || harm.as_ref().is_some_and(|p| p.cut_short)
         || groupwise.as_ref().is_some_and(|p| p.cut_short);
     let mut comparison = Comparison { offline, interactive, harm, groupwise, warnings, interrupted };
-    let other = |c: &&Cell| matches!(&c.end, CellEnd::Found(outcome) if outcome.build.as_deref() != cell::build());
-    let others = comparison.cells().filter(other).count();
-    if others > 0 {
-        let text = format!("{others} cells were found from another build of the program; --fresh measures them anew");
+    let late = [of_another_build(&comparison), of_several_devices(&comparison), on_a_broken_device(&comparison, host)];
+    for text in late.into_iter().flatten() {
         host.progress.note(&format!("  warn    {text}"));
         comparison.warnings.push(text);
     }
     Ok(comparison)
+}
+
+/// A warning where another program has measured what was found.
+fn of_another_build(comparison: &Comparison) -> Option<String> {
+    let other = |c: &&Cell| matches!(&c.end, CellEnd::Found(outcome) if outcome.build.as_deref() != cell::build());
+    let others = comparison.cells().filter(other).count();
+    let text = || format!("{others} cells were found from another build of the program; --fresh measures them anew");
+    (others > 0).then(text)
+}
+
+/// A warning where times can not be compared, since not all are of one device.
+fn of_several_devices(comparison: &Comparison) -> Option<String> {
+    let mut cells: BTreeMap<&str, usize> = BTreeMap::new();
+    for outcome in comparison.cells().filter_map(Cell::outcome) {
+        *cells.entry(&outcome.device).or_default() += 1;
+    }
+    let counts: Vec<String> = cells.iter().map(|(device, count)| format!("`{device}` {count}")).collect();
+    let text = || {
+        let counts = counts.join(", ");
+        format!("times are of several devices (cells: {counts}) and do not compare; --fresh measures all on one")
+    };
+    (counts.len() > 1).then(text)
+}
+
+/// A word about how to go on where a device has failed.
+fn on_a_broken_device(comparison: &Comparison, host: &Host) -> Option<String> {
+    let failed = comparison.cells().filter(|c| matches!(&c.end, CellEnd::Failed(why) if device::is_fault(why))).count();
+    device::remedy(failed, host.dense.as_ref())
 }

@@ -293,9 +293,7 @@ mod tests {
     use super::*;
     use crate::compare::{Host, compare};
     use crate::experiment::{Experiment, Overrides};
-    use crate::progress::Progress;
     use std::path::Path;
-    use std::sync::Arc;
 
     /// A policy for tests states a gap of 0.5 for the first of sixty users.
     #[test]
@@ -307,7 +305,7 @@ mod tests {
                  recommender = 'als'\nparams = {{ factors = 2, iterations = 1 }}\npolicy = {policies}\n"
             );
             let experiment = Experiment::parse("e", &text, Path::new(""), &Overrides::default()).unwrap();
-            let host = Host { threads: 1, cancel: Arc::default(), progress: Progress::silent() };
+            let host = Host { threads: 1, ..Host::default() };
             let summary = Summary::new(&experiment, &compare(&experiment, None, &host).unwrap());
             super::text(summary.harm.as_ref().unwrap(), &summary, None)
         };

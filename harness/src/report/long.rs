@@ -30,14 +30,14 @@ pub fn results_csv(experiment: &Experiment, comparison: &Comparison) -> Vec<u8> 
     table.finish()
 }
 
-/// `timings.csv`: how long each finished cell took, and whether an earlier run measured it.
+/// `timings.csv`: how long each finished cell took, whether an earlier run measured it, and on which device.
 pub fn timings_csv(experiment: &Experiment, comparison: &Comparison) -> Vec<u8> {
-    let mut table = Table::new(&[&HEAD[..], &["fit_seconds", "evaluate_seconds", "found"]].concat());
+    let mut table = Table::new(&[&HEAD[..], &["fit_seconds", "evaluate_seconds", "found", "device"]].concat());
     for (head, cell) in cells(experiment, comparison) {
         let Some(outcome) = cell.outcome() else { continue };
         let found = matches!(cell.end, CellEnd::Found(_));
         let seconds = [outcome.seconds.fit, outcome.seconds.evaluate].map(|s| format!("{s:.6}"));
-        table.row(head.iter().chain(&seconds).chain(&[found.to_string()]));
+        table.row(head.iter().chain(&seconds).chain(&[found.to_string(), outcome.device.clone()]));
     }
     table.finish()
 }

@@ -95,9 +95,7 @@ mod tests {
     use super::super::Summary;
     use crate::compare::{Host, compare};
     use crate::experiment::{Experiment, Overrides};
-    use crate::progress::Progress;
     use std::fs;
-    use std::sync::Arc;
 
     /// The report on 40 users, half of each gender and four of each of ten ages.
     fn report(recommenders: &[&str], groups: bool) -> String {
@@ -114,7 +112,7 @@ mod tests {
         let runs: String = recommenders.iter().map(|name| format!("[[run]]\nrecommender = '{name}'\n")).collect();
         let text = format!("[data]\npath = 'rows.csv'\n{groups}{protect}{runs}");
         let experiment = Experiment::parse("e", &text, dir.path(), &Overrides::default()).unwrap();
-        let host = Host { threads: 1, cancel: Arc::default(), progress: Progress::silent() };
+        let host = Host { threads: 1, ..Host::default() };
         super::super::terminal(&Summary::new(&experiment, &compare(&experiment, None, &host).unwrap()))
     }
 

@@ -4,7 +4,7 @@ use super::fault::Fault;
 use std::ops::Range;
 
 /// Most users of a block: a grid has at most 65,535 tiles of users in its second dimension.
-const MOST: usize = 65_535 * 64;
+pub(in crate::cuda) const MOST: usize = 65_535 * 64;
 
 /// Calls `work` with ranges that make up `0..users`, each of at most as many as `memory` holds at `each` bytes a user. Where the
 /// device has less memory than that, because others use it too, blocks are halved down to `least` users; `work` must

@@ -10,19 +10,29 @@
 
 mod blocks;
 mod cells;
+mod downloads;
 mod fault;
 mod kernel;
+mod lists;
 mod modules;
 mod open;
+pub mod pairs;
 mod panels;
+mod ranks;
 mod scores;
+mod splits;
+mod timing;
+mod top_k;
 
 pub use kernel::{Parameter, Signature};
 pub use open::{Facts, Unavailable, probe};
+pub use pairs::Pairs;
+pub use timing::Loaded;
 
 use crate::Cpu;
 use cudarc::driver::{CudaSlice, CudaStream, DeviceRepr, DriverError};
-use evenhand_core::dense::{CellPasses, CellProblem, Dense, check_shapes};
+use downloads::Downloads;
+use evenhand_core::dense::{CellPasses, CellProblem, Dense, check_held_out, check_shapes};
 use evenhand_core::metrics::Position;
 use evenhand_core::{Compressed, Result, TopK};
 use fault::Fault;
@@ -72,6 +82,16 @@ pub enum Form {
 pub enum Precision {
     /// In single precision, with the results of the CPU.
     Single,
+    /// By tensor cores, in three products of TF32: each factor is split into two parts of 11 significant bits, and only
+    /// the product of the smaller parts is left out. With d factors a score of u and v differs from the exact one by at
+    /// most `(15 + d/16) 2^-23 S + 2^-125 T`, S the sum of all `|u_f v_f|`, T that of all `|u_f| + |v_f| + 2`: for 64
+    /// factors 2.3e-6 S, where [`Self::Single`] may be off by 3.8e-6 S. It is proven in `kernels/cu/scores_tf32.cu` for
+    /// tensor cores that keep 24 bits of their sums; what they keep is not specified. T is for factors and products below
+    /// the smallest normal number, which a device may take as zeros.
+    ///
+    /// For [`Dense::scores`] alone: what is ranked has the scores of [`Self::Single`]. So have blocks of users with a
+    /// factor beyond 2^127 there or among the items, or with factors so large that a score may not be finite.
+    Tf32x3,
 }
 
 /// A GPU with the kernels loaded.
@@ -86,6 +106,8 @@ pub struct Cuda {
     memory: usize,
     /// One call at a time: its blocks use all of the device and of the memory.
     residents: Mutex<Residents>,
+    /// Made by the first call that needs them.
+    downloads: Mutex<Option<Downloads>>,
 }
 
 impl Cuda {
@@ -100,6 +122,11 @@ impl Cuda {
     /// What the device is.
     pub fn facts(&self) -> &Facts {
         &self.facts
+    }
+
+    /// How it is used.
+    pub fn options(&self) -> &Options {
+        &self.options
     }
 
     /// Whether the CPU is done with so many users, items and factors before the device has begun.
@@ -149,7 +176,12 @@ impl Dense for Cuda {
         seen: Option<&Compressed>,
         k: usize,
     ) -> Result<TopK> {
-        Cpu.top_k(users, rows, items, seen, k)
+        check_shapes(users, rows, items, seen)?;
+        let k = k.min(items.ncols());
+        if k == 0 || k > MOST_KEPT || self.small(rows.len(), items) {
+            return Cpu.top_k(users, rows, items, seen, k);
+        }
+        self.select(users, rows, items, seen, k).map_err(|fault| self.error(fault))
     }
 
     fn ranks(
@@ -160,7 +192,11 @@ impl Dense for Cuda {
         seen: Option<&Compressed>,
         held_out: &Compressed,
     ) -> Result<Vec<Position>> {
-        Cpu.ranks(users, rows, items, seen, held_out)
+        check_held_out(users, rows, items, seen, held_out)?;
+        if self.small(rows.len(), items) {
+            return Cpu.ranks(users, rows, items, seen, held_out);
+        }
+        self.count_ranks(users, rows, items, seen, held_out).map_err(|fault| self.error(fault))
     }
 
     fn cell_passes(&self, problem: &CellProblem<'_>) -> Result<Option<Box<dyn CellPasses>>> {

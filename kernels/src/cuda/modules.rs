@@ -4,7 +4,10 @@ use super::cells::{
     Arrange, CellGradient16, CellGradient32, CellGradient64, CellGradient128, CellSums, CellTotals, PutBack,
 };
 use super::kernel::Signature;
-use super::scores::Scores;
+use super::pairs::{PairGradients, PairMargins, PairMoved, PairUpdate};
+use super::ranks::{Ranks, RanksWithout};
+use super::scores::{Scores, ScoresTf32};
+use super::top_k::{TopK32, TopK64, TopK128, TopK256, TopKRows};
 use super::{Form, Unavailable};
 use cudarc::driver::{CudaContext, CudaFunction, CudaModule};
 use cudarc::nvrtc::Ptx;
@@ -29,7 +32,8 @@ macro_rules! artefacts {
     };
 }
 
-static ARTEFACTS: [Artefact; 4] = artefacts!["arrange", "cell_gradient", "cell_sums", "scores"];
+static ARTEFACTS: [Artefact; 8] =
+    artefacts!["arrange", "cell_gradient", "cell_sums", "pairs", "ranks", "scores", "scores_tf32", "top_k"];
 
 /// The files on a device.
 pub(in crate::cuda) struct Modules {
@@ -96,4 +100,16 @@ kernels! {
     cell_totals: CellTotals,
     put_back: PutBack,
     scores: Scores,
+    top_k_32: TopK32,
+    top_k_64: TopK64,
+    top_k_128: TopK128,
+    top_k_256: TopK256,
+    top_k_rows: TopKRows,
+    ranks: Ranks,
+    ranks_without: RanksWithout,
+    scores_tf32: ScoresTf32,
+    pair_margins: PairMargins,
+    pair_gradients: PairGradients,
+    pair_moved: PairMoved,
+    pair_update: PairUpdate,
 }

@@ -199,7 +199,7 @@ fn take_hold(options: Options) -> Result<Cuda, Unavailable> {
     let budget = options.memory.unwrap_or(free / 4 * 3);
     let stream = context.new_stream()?;
     let residents = Mutex::new(Residents::default());
-    let cuda = Cuda { facts, options, stream, kernels, memory: budget, residents };
+    let cuda = Cuda { facts, options, stream, kernels, memory: budget, residents, downloads: Mutex::default() };
     cuda.compare_with_cpu()?;
     Ok(cuda)
 }

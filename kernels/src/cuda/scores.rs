@@ -1,12 +1,15 @@
 //! All scores of some users.
 
-use super::Cuda;
-use super::blocks::in_blocks;
+use super::blocks::MOST;
+use super::downloads::Downloads;
 use super::fault::Fault;
 use super::kernel::kernel;
 use super::panels::Panels;
+use super::{Cuda, Precision};
+use crate::cpu::sure_to_be_finite;
 use cudarc::driver::CudaSlice;
 use nalgebra::DMatrix;
+use std::sync::PoisonError;
 
 /// Users and items of a block of threads.
 const TILE: usize = 128;
@@ -19,6 +22,17 @@ kernel! {
     )
 }
 
+kernel! {
+    /// The same by three products of tensor cores.
+    ScoresTf32 = "scores_tf32" in "scores_tf32", 256 threads (
+        users: In<f32>, items: In<f32>, out: Out<f32>, user_count: Value<u32>, item_count: Value<u32>, rank: Value<u32>,
+        stride: Value<u64>,
+    )
+}
+
+/// Bits of the largest factor whose high part is finite for certain.
+const LARGEST_SPLIT: u32 = 0x7f00_0000; // 2^127
+
 impl Cuda {
     /// Writes the scores of all `items` for the users `rows`, items x batch.
     pub(super) fn write_scores(
@@ -28,43 +42,61 @@ impl Cuda {
         items: &DMatrix<f32>,
         out: &mut DMatrix<f32>,
     ) -> Result<(), Fault> {
-        let (count, rank) = (items.ncols(), items.nrows());
+        let count = items.ncols();
         out.resize_mut(count, rows.len(), 0.0);
         let mut residents = self.lock();
         let items = residents.panels(items, self.memory, &self.stream)?;
-        let room = self.memory.saturating_sub(items.values.num_bytes());
-        let each = size_of::<f32>() * (count + rank);
-        in_blocks(rows.len(), room, each, TILE, |range| {
-            let users = Panels::of(users, &rows[range.clone()], &self.stream)?;
-            let scores = self.scores_of(&users, items)?;
-            let out = &mut out.as_mut_slice()[range.start * count..range.end * count];
-            self.stream.memcpy_dtoh(&scores, out)?;
-            self.stream.synchronize()?;
-            Ok(())
+        let mut downloads = self.downloads.lock().unwrap_or_else(PoisonError::into_inner);
+        let downloads = match downloads.take().filter(|d| d.suit(out.len(), count)) {
+            Some(there) => downloads.insert(there),
+            None => {
+                let room = self.memory.saturating_sub(items.values.num_bytes());
+                downloads.insert(Downloads::new(out.len(), count, room, &self.stream)?)
+            }
+        };
+        // Whole tiles of users where they fit.
+        let fit = (downloads.len() / count).min(MOST);
+        let at_once = if fit < TILE { fit } else { fit / TILE * TILE };
+        let total = out.len();
+        let ranges = (0..total).step_by(at_once * count).map(|first| first..total.min(first + at_once * count));
+        downloads.fill(out.as_mut_slice(), ranges, &self.stream, |range, to| {
+            let users = Panels::of(users, &rows[range.start / count..range.end / count], &self.stream)?;
+            self.launch_scores(&users, items, to)
         })
     }
 
     /// Scores on the device, user after user.
-    fn scores_of(&self, users: &Panels, items: &Panels) -> Result<CudaSlice<f32>, Fault> {
+    pub(super) fn launch_scores(&self, users: &Panels, items: &Panels, out: &mut CudaSlice<f32>) -> Result<(), Fault> {
         let (user_count, item_count) = (users.count as usize, items.count as usize);
-        let mut out = self.room::<f32>(user_count * item_count)?;
         let grid = (item_count.div_ceil(TILE) as u32, user_count.div_ceil(TILE) as u32, 1);
-        #[expect(unsafe_code, reason = "launches foreign code")]
-        // SAFETY: panels hold whole panels of both, `out` a number for each pair.
-        unsafe {
-            self.kernels.scores.launch(
-                &self.stream,
-                grid,
-                0,
-                &users.values.as_view(),
-                &items.values.as_view(),
-                &mut out.as_view_mut(),
-                users.count,
-                items.count,
-                items.rank,
-                item_count as u64,
-            )?;
+        let split = self.options.precision == Precision::Tf32x3
+            && users.largest.max(items.largest) <= LARGEST_SPLIT
+            && sure_to_be_finite(users.largest, items.largest, items.rank as usize);
+        macro_rules! launch {
+            ($kernel:ident) => {{
+                #[expect(unsafe_code, reason = "launches foreign code")]
+                // SAFETY: panels hold whole panels of both, `out` a number for each pair.
+                unsafe {
+                    self.kernels.$kernel.launch(
+                        &self.stream,
+                        grid,
+                        0,
+                        &users.values.as_view(),
+                        &items.values.as_view(),
+                        &mut out.as_view_mut(),
+                        users.count,
+                        items.count,
+                        items.rank,
+                        item_count as u64,
+                    )?;
+                }
+            }};
         }
-        Ok(out)
+        if split {
+            launch!(scores_tf32)
+        } else {
+            launch!(scores)
+        }
+        Ok(())
     }
 }

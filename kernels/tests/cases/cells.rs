@@ -1,5 +1,6 @@
 //! Passes over all cells: sums over classes and gradients, against the same in double precision.
 
+use super::Case;
 use evenhand_core::dense::{CellPasses, CellProblem, Dense};
 use evenhand_core::fairness::{Classes, Exceedance, Pointwise, Tail};
 use evenhand_core::{Groups, Interactions, Rows, Squash, Streams};
@@ -7,7 +8,7 @@ use evenhand_kernels::cuda::{Cuda, Options};
 use nalgebra::DMatrix;
 use rand::RngExt;
 
-pub(crate) const CASES: &[(&str, fn(&Cuda))] = &[
+pub(crate) const CASES: &[Case] = &[
     ("every_form_of_a_cell", every_form_of_a_cell),
     ("ragged_sizes_and_ranks", ragged_sizes_and_ranks),
     ("classes_from_one_to_each", classes_from_one_to_each),

@@ -1,6 +1,6 @@
-//! Factors for the cases.
+//! Factors and interactions for the cases.
 
-use evenhand_core::Streams;
+use evenhand_core::{Interactions, Result, Rows, Streams};
 use nalgebra::DMatrix;
 use rand::RngExt;
 
@@ -25,3 +25,35 @@ pub(crate) const SHAPES: [(usize, usize, usize); 9] = [
     (100, 130, 130),
     (1030, 3, 66),
 ];
+
+/// Interactions of each user with each item, as often as `times` says.
+pub(crate) fn interactions(users: usize, items: usize, times: impl Fn(u32, u32) -> u32) -> Interactions {
+    let mut rows = Rows::default();
+    for user in 0..users as u32 {
+        for item in 0..items as u32 {
+            (0..times(user, item)).for_each(|_| rows.push(user, item, 1.0));
+        }
+    }
+    Interactions::new(users, items, &rows).unwrap()
+}
+
+/// Interactions of users who have seen nothing, some things, all of them, all but one, or some twice.
+pub(crate) fn masks(users: usize, items: usize) -> [Interactions; 3] {
+    let some = |user: u32, item: u32| (user * 31 + item * 17) % 7 < 2;
+    let last = items as u32 - 1;
+    [
+        interactions(users, items, |_, _| 0),
+        interactions(users, items, |user, item| match user % 4 {
+            0 => 0,
+            1 => u32::from(some(user, item)),
+            2 => 1,
+            _ => u32::from(item != (user * 13) % last),
+        }),
+        interactions(users, items, |user, item| u32::from(some(user, item)) * (1 + user % 3)),
+    ]
+}
+
+/// A result to compare, what it holds aside: only errors differ in their text.
+pub(crate) fn text<T>(result: Result<T>) -> Option<String> {
+    result.err().map(|error| error.to_string())
+}

@@ -1,8 +1,9 @@
 //! Matrix factorisation with a fairness loss, on the GPU and on the CPU.
 
+use super::Case;
 use evenhand_core::{Dense, Nested, Recommender, Run, Simulator, Squash, Training};
 use evenhand_kernels::Cpu;
-use evenhand_kernels::cuda::{Cuda, Options};
+use evenhand_kernels::cuda::Cuda;
 use evenhand_plugins::biased_ratings::BiasedRatings;
 use evenhand_plugins::mf::{Mf, Objective, gradient};
 use evenhand_plugins::precision::Precision;
@@ -10,13 +11,11 @@ use nalgebra::DMatrix;
 use serde_json::json;
 use std::sync::Arc;
 
-pub(crate) const CASES: &[(&str, fn(&Cuda))] =
+pub(crate) const CASES: &[Case<Arc<Cuda>>] =
     &[("gradients_and_fits_are_near_those_of_the_cpu", gradients_and_fits_are_near_those_of_the_cpu)];
 
-fn gradients_and_fits_are_near_those_of_the_cpu(_: &Cuda) {
-    // A run takes a backend of its own.
-    let cuda = Cuda::open(Options { least_work: 0, ..Options::default() }).unwrap();
-    let backends: [Arc<dyn Dense>; 2] = [Arc::new(Cpu), Arc::new(cuda)];
+fn gradients_and_fits_are_near_those_of_the_cpu(cuda: &Arc<Cuda>) {
+    let backends: [Arc<dyn Dense>; 2] = [Arc::new(Cpu), cuda.clone()];
     let recipe = BiasedRatings { users: 150, items: 140, r: 0.3, s: 0.2, test_share: 0.0, ..BiasedRatings::default() };
     let data = recipe.open(&Run::new(3)).unwrap().dataset().unwrap();
     let train = Training::of(&data, &data.ratings);

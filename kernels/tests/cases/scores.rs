@@ -1,12 +1,13 @@
 //! Dense scores.
 
+use super::Case;
 use super::data::{SHAPES, factors};
 use evenhand_core::Dense;
 use evenhand_core::dense::Reference;
 use evenhand_kernels::cuda::Cuda;
 use nalgebra::DMatrix;
 
-pub(crate) const CASES: &[(&str, fn(&Cuda))] = &[
+pub(crate) const CASES: &[Case] = &[
     ("scores_are_those_of_the_reference", scores_are_those_of_the_reference),
     ("scores_of_repeated_and_reversed_users", scores_of_repeated_and_reversed_users),
     ("changed_factors_are_noticed", changed_factors_are_noticed),

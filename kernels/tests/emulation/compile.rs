@@ -1,5 +1,5 @@
-//! Compiles the stand-in driver and the kernels in it. What is compiled is named after all that went into it, so that it
-//! is done once for any number of test processes, and again only where something has changed.
+//! Compiles the stand-in driver and the kernels in it. What is compiled is named after all that went into it, so that
+//! it is done once for any number of test processes, and again only where something has changed.
 
 use std::collections::{BTreeMap, hash_map::DefaultHasher};
 use std::ffi::OsStr;
@@ -14,8 +14,8 @@ const EMULATOR: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/emulation");
 const KERNELS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/cu");
 const BUILT: &str = env!("CARGO_TARGET_TMPDIR");
 
-/// No contraction: a fused multiply-add is one only where a kernel says so. No aliasing by types: kernels read numbers by
-/// fours. The sanitizers need no library: those for undefined behaviour trap, and the emulator is that for threads.
+/// No contraction: a fused multiply-add is one only where a kernel says so. No aliasing by types: kernels read numbers
+/// by fours. The sanitizers need no library: those for undefined behaviour trap, and the emulator is that for threads.
 const FOR_ALL: [&str; 6] =
     ["-std=c++17", "-g1", "-fPIC", "-fvisibility=hidden", "-fno-strict-aliasing", "-ffp-contract=off"];
 const FOR_EMULATOR: [&str; 4] = ["-O2", "-Wall", "-Wextra", "-Werror=return-type"];
@@ -78,9 +78,10 @@ impl Compiler {
     }
 }
 
-/// A file of the kernels in another wording.
+/// A file of the kernels in another wording, which holds for one kernel's file, itself or one that includes it.
 pub(crate) struct Change {
     pub(crate) file: &'static str,
+    pub(crate) kernel: &'static str,
     pub(crate) text: String,
 }
 
@@ -99,28 +100,38 @@ pub(crate) fn library(change: Option<&Change>) -> Result<PathBuf, Missing> {
 }
 
 fn build(compiler: &Compiler, change: Option<&Change>) -> Result<PathBuf, String> {
-    let mut headers = BTreeMap::new();
-    let mut sources = Vec::new();
+    let (mut headers, mut sources) = (BTreeMap::new(), Vec::new());
     for folder in [EMULATOR, KERNELS, concat!(env!("CARGO_MANIFEST_DIR"), "/emulation/tests")] {
         for path in files(Path::new(folder))? {
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            let changed = change.filter(|change| folder == KERNELS && change.file == name);
-            let text = match changed {
-                Some(change) => change.text.clone(),
-                None => fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?,
-            };
+            let text = fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
             match path.extension().and_then(OsStr::to_str) {
-                Some("h") => drop(headers.insert(name, text)),
+                Some("h") => drop(headers.insert(name_of(&path), text)),
                 Some("cpp" | "cu") => sources.push((path, text)),
                 _ => {}
             }
         }
     }
-    let objects: Vec<Object> = sources.iter().map(|(path, text)| Object::new(compiler, path, text, &headers)).collect();
+    let mut changed_headers = None;
+    if let Some(change) = change {
+        match sources.iter_mut().find(|(path, _)| path.starts_with(KERNELS) && name_of(path) == change.file) {
+            Some((_, text)) => text.clone_from(&change.text),
+            None => {
+                let mut headers = headers.clone();
+                headers.insert(change.file.into(), change.text.clone());
+                changed_headers = Some(headers);
+            }
+        }
+    }
+    let object = |(path, text): &(PathBuf, String)| {
+        let changed = change.is_some_and(|change| path.starts_with(KERNELS) && name_of(path) == change.kernel);
+        let headers = changed_headers.as_ref().filter(|_| changed).unwrap_or(&headers);
+        Object::new(compiler, path.clone(), text.clone(), headers.clone(), changed)
+    };
+    let objects: Vec<Object> = sources.iter().map(object).collect();
     let next = AtomicUsize::new(0);
     let compile = || {
         while let Some(object) = objects.get(next.fetch_add(1, Ordering::Relaxed)) {
-            object.compile(compiler, &headers, change)?;
+            object.compile(compiler)?;
         }
         Ok::<(), String>(())
     };
@@ -130,55 +141,60 @@ fn build(compiler: &Compiler, change: Option<&Change>) -> Result<PathBuf, String
             .collect();
         workers.into_iter().try_for_each(|worker| worker.join().unwrap_or_else(|_| Err("compiling panicked".into())))
     })?;
-    let names: Vec<&PathBuf> = objects.iter().map(|object| &object.built).collect();
-    let library = Path::new(BUILT).join(format!("emulated-{:016x}.so", hash(&names)));
+    let built: Vec<&PathBuf> = objects.iter().map(|object| &object.built).collect();
+    let library = Path::new(BUILT).join(format!("emulated-{:016x}.so", hash(&built)));
     make(&library, |to| {
         // By this name cudarc asks for the driver, and gets what is loaded already.
         let options = ["-shared", "-Wl,-soname,libcuda.so", "-Wl,-Bsymbolic", "-Wl,--no-undefined", "-o"];
         let mut arguments: Vec<&OsStr> = options.iter().map(OsStr::new).collect();
         arguments.push(to.as_os_str());
-        arguments.extend(names.iter().map(|name| name.as_os_str()));
+        arguments.extend(built.iter().map(|path| path.as_os_str()));
         arguments.extend(["-ldl", "-lpthread"].map(OsStr::new));
         compiler.run(&arguments)
     })?;
     Ok(library)
 }
 
-struct Object<'a> {
-    source: &'a Path,
-    text: &'a str,
+/// A source with all the headers there are.
+struct Object {
+    source: PathBuf,
+    text: String,
+    headers: BTreeMap<String, String>,
     kernel: bool,
+    /// It is not what the files hold.
+    changed: bool,
     built: PathBuf,
 }
 
-impl<'a> Object<'a> {
-    fn new(compiler: &Compiler, source: &'a Path, text: &'a str, headers: &BTreeMap<String, String>) -> Self {
+impl Object {
+    fn new(
+        compiler: &Compiler,
+        source: PathBuf,
+        text: String,
+        headers: BTreeMap<String, String>,
+        changed: bool,
+    ) -> Self {
         let kernel = source.extension() == Some(OsStr::new("cu"));
         let mut included = BTreeMap::new();
-        include(text, headers, &mut included);
-        let key = hash(&(&compiler.program, &compiler.version, compiler.flags(kernel), text, included));
-        let stem = source.file_stem().unwrap_or_default().to_string_lossy();
-        Self { source, text, kernel, built: Path::new(BUILT).join(format!("{stem}-{key:016x}.o")) }
+        include(&text, &headers, &mut included);
+        let key = hash(&(&compiler.program, &compiler.version, compiler.flags(kernel), &text, included));
+        let built = Path::new(BUILT).join(format!("{}-{key:016x}.o", name_of(&source)));
+        Self { source, text, headers, kernel, changed, built }
     }
 
-    fn compile(
-        &self,
-        compiler: &Compiler,
-        headers: &BTreeMap<String, String>,
-        change: Option<&Change>,
-    ) -> Result<(), String> {
+    fn compile(&self, compiler: &Compiler) -> Result<(), String> {
         make(&self.built, |to| {
             let flags = compiler.flags(self.kernel);
             let mut arguments: Vec<&OsStr> = flags.iter().map(OsStr::new).collect();
-            let changed = change.map(|_| Folder::new()).transpose()?;
-            let mut source = self.source.to_path_buf();
-            if let Some(Folder(folder)) = &changed {
-                // Files include each other by names without folders, or as a neighbour of theirs.
-                for (name, text) in headers {
+            let folder = self.changed.then(Folder::new).transpose()?;
+            let mut source = self.source.clone();
+            if let Some(Folder(folder)) = &folder {
+                // Files include each other by names without folders.
+                for (name, text) in &self.headers {
                     fs::write(folder.join(name), text).map_err(|e| e.to_string())?;
                 }
-                source = folder.join(self.source.file_name().unwrap_or_default());
-                fs::write(&source, self.text).map_err(|e| e.to_string())?;
+                source = folder.join(name_of(&self.source));
+                fs::write(&source, &self.text).map_err(|e| e.to_string())?;
             }
             arguments.extend(["-I", EMULATOR, "-x", "c++", "-c", "-o"].map(OsStr::new));
             arguments.extend([to.as_os_str(), source.as_os_str()]);
@@ -222,6 +238,10 @@ fn own_path(path: &Path) -> PathBuf {
     path.with_file_name(name)
 }
 
+fn name_of(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
 fn files(folder: &Path) -> Result<Vec<PathBuf>, String> {
     let said = |error| format!("{}: {error}", folder.display());
     let entries: Result<Vec<_>, _> = fs::read_dir(folder).map_err(said)?.collect();
@@ -235,10 +255,10 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>, String> {
 fn include<'a>(text: &str, headers: &'a BTreeMap<String, String>, included: &mut BTreeMap<&'a str, &'a str>) {
     for line in text.lines().filter_map(|line| line.trim_start().strip_prefix("#include \"")) {
         let name = line.split('"').next().unwrap_or_default().rsplit('/').next().unwrap_or_default();
-        if let Some((name, text)) = headers.get_key_value(name) {
-            if included.insert(name, text).is_none() {
-                include(text, headers, included);
-            }
+        if let Some((name, text)) = headers.get_key_value(name)
+            && included.insert(name, text).is_none()
+        {
+            include(text, headers, included);
         }
     }
 }

@@ -31,6 +31,7 @@ struct Controls {
     set_case: unsafe extern "C" fn(*const c_char),
     set_memory: unsafe extern "C" fn(u64),
     set_capability: unsafe extern "C" fn(i32, i32),
+    set_multiprocessors: unsafe extern "C" fn(i32),
     set_devices: unsafe extern "C" fn(i32),
     fail_after: unsafe extern "C" fn(u64, i32),
     live_allocations: unsafe extern "C" fn() -> u64,
@@ -57,6 +58,7 @@ impl Emulated {
         emulated.case("");
         emulated.memory(MEMORY);
         emulated.capability(9, 0);
+        emulated.multiprocessors(132);
         emulated.devices(1);
         Some(emulated)
     }
@@ -86,15 +88,21 @@ impl Emulated {
         unsafe { (self.controls.set_capability)(major, minor) }
     }
 
+    /// Its multiprocessors.
+    pub(crate) fn multiprocessors(&self, count: i32) {
+        // SAFETY: as for the seed.
+        unsafe { (self.controls.set_multiprocessors)(count) }
+    }
+
     /// How many devices there are, at most 8; they share all settings.
     pub(crate) fn devices(&self, count: i32) {
         // SAFETY: as for the seed.
         unsafe { (self.controls.set_devices)(count) }
     }
 
-    /// The `calls`-th call from now on that launches, copies, fills or allocates gives this error of the driver, and any
-    /// call after it too, unless it is that of an invalid value (1) or of too little memory (2). With 0 calls nothing
-    /// fails any more.
+    /// The `calls`-th call from now on that launches, copies, fills or allocates gives this error of the driver, and
+    /// any call after it too, unless it is that of an invalid value (1) or of too little memory (2). With 0 calls
+    /// nothing fails any more.
     pub(crate) fn fail_after(&self, calls: u64, error: i32) {
         // SAFETY: as for the seed.
         unsafe { (self.controls.fail_after)(calls, error) }
@@ -135,6 +143,7 @@ impl Controls {
                 set_case: symbol(library, "emulated_set_case"),
                 set_memory: symbol(library, "emulated_set_memory"),
                 set_capability: symbol(library, "emulated_set_capability"),
+                set_multiprocessors: symbol(library, "emulated_set_multiprocessors"),
                 set_devices: symbol(library, "emulated_set_devices"),
                 fail_after: symbol(library, "emulated_fail_after"),
                 live_allocations: symbol(library, "emulated_live_allocations"),

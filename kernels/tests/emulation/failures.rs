@@ -20,6 +20,19 @@ fn old_device() {
     assert!(matches!(unavailable, Some(Unavailable::OldDevice { capability: (7, 5), .. })), "{unavailable:?}");
 }
 
+/// Work that the CPU would have done sooner does not come to the device.
+#[test]
+fn small_work() {
+    let Some(emulated) = Emulated::take() else { return };
+    let (users, items) = (DMatrix::from_element(4, 3, 1.0), DMatrix::from_element(4, 70, 1.0));
+    for (least_work, launches) in [(4 * 2 * 70 + 1, 0), (4 * 2 * 70, 1)] {
+        let cuda = Cuda::open(Options { least_work, ..Options::default() }).expect("a device that works");
+        let before = emulated.launches();
+        cuda.scores(&users, &[0, 2], &items, &mut DMatrix::zeros(0, 0)).expect("scores");
+        assert_eq!(emulated.launches() - before, launches);
+    }
+}
+
 /// Whichever call fails, an error comes back and nothing stays behind.
 #[test]
 fn lost_device() {

@@ -1,12 +1,10 @@
 use super::*;
 use crate::compare::{CellEnd, Host, compare};
 use crate::experiment::{Experiment, Overrides};
-use crate::progress::Progress;
 use crate::report::Summary;
 use evenhand_core::{Environment, GroupTable, Result, Simulator, plugin};
 use nalgebra::DMatrix;
 use std::path::Path;
-use std::sync::Arc;
 
 plugin! {
     /// For tests: a fixed table. One group is empty, one has a single row.
@@ -49,7 +47,7 @@ fn parse(data: &str, lines: &str) -> Experiment {
 }
 
 fn host() -> Host {
-    Host { threads: 1, cancel: Arc::default(), progress: Progress::silent() }
+    Host { threads: 1, ..Host::default() }
 }
 
 const RUN: &str = "[[groupwise.run]]\nregressor = 'test-level'\nlabel = 'level'\n";

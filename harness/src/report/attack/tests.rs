@@ -1,13 +1,11 @@
 use super::*;
 use crate::compare::{Host, compare};
 use crate::experiment::{Experiment, Overrides};
-use crate::progress::Progress;
 use crate::report::{results_csv, terminal};
 use evenhand_core::{Factors, Model, Output, Recommender, Result, Run, Training, plugin};
 use nalgebra::DMatrix;
 use rand::RngExt;
 use std::path::Path;
-use std::sync::Arc;
 
 plugin! {
     /// For tests: factors drawn anew for each seed; those of items are moved by the better training.
@@ -53,7 +51,7 @@ recommender = 'random'
 fn run(set: &[&str]) -> (Summary, Vec<u8>) {
     let overrides = Overrides { set: set.iter().map(|s| s.to_string()).collect(), ..Overrides::default() };
     let experiment = Experiment::parse("e", TEXT, Path::new(""), &overrides).unwrap();
-    let host = Host { threads: 1, cancel: Arc::default(), progress: Progress::silent() };
+    let host = Host { threads: 1, ..Host::default() };
     let comparison = compare(&experiment, None, &host).unwrap();
     (Summary::new(&experiment, &comparison), results_csv(&experiment, &comparison))
 }

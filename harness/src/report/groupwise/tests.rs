@@ -1,9 +1,7 @@
 use super::*;
 use crate::compare::{Host, compare};
 use crate::experiment::{Experiment, Overrides};
-use crate::progress::Progress;
 use std::path::Path;
-use std::sync::Arc;
 
 const LEVEL: &str = "[[groupwise.run]]\nregressor = 'test-level'\n";
 const FIXED: &str = "simulator = 'test-groups'";
@@ -11,7 +9,7 @@ const FIXED: &str = "simulator = 'test-groups'";
 fn summary(data: &str, lines: &str) -> Summary {
     let text = format!("name = 'e'\nseeds = [0, 1, 2]\n[groupwise.data]\n{data}\n{lines}");
     let experiment = Experiment::parse("e", &text, Path::new(""), &Overrides::default()).unwrap();
-    let host = Host { threads: 1, cancel: Arc::default(), progress: Progress::silent() };
+    let host = Host { threads: 1, ..Host::default() };
     Summary::new(&experiment, &compare(&experiment, None, &host).unwrap())
 }
 
@@ -137,6 +135,7 @@ fn reasons_for_no_r2_are_told_apart() {
         user_rows: None,
         seconds: crate::protocol::Seconds::default(),
         build: None,
+        device: "cpu".into(),
     };
     let found = without_r2(&[&outcome, &outcome]);
     let found: Vec<_> = found.iter().map(|w| (w.group.as_deref().unwrap(), w.reason, w.cells)).collect();
