@@ -8,6 +8,7 @@ use crate::panics;
 use crate::progress::Progress;
 use evenhand_core::Error;
 use evenhand_core::dense::Dense;
+use evenhand_kernels::cuda::Options;
 use evenhand_kernels::{Cpu, Device, backend};
 use std::sync::Arc;
 
@@ -16,9 +17,17 @@ use std::sync::Arc;
 /// # Errors
 /// [`Failure::Usage`] with the reason, where CUDA is asked for and can not be had.
 pub(crate) fn open(device: Device, progress: &Progress) -> Result<Arc<dyn Dense>, Failure> {
+    open_with(device, Options::default(), progress)
+}
+
+/// The same, where a GPU is to be used as `options` say.
+///
+/// # Errors
+/// As [`open`].
+pub(crate) fn open_with(device: Device, options: Options, progress: &Progress) -> Result<Arc<dyn Dense>, Failure> {
     let refused = |reason| Failure::Usage(format!("--device {device}: {reason}; `evenhand doctor` tells more"));
     // A driver may surprise; what the kernels catch must not be printed either.
-    let dense = panics::caught(|| backend(device)).map_err(refused)?.map_err(|error| match error {
+    let dense = panics::caught(|| backend(device, options)).map_err(refused)?.map_err(|error| match error {
         Error::Device(reason) => refused(reason),
         other => refused(other.to_string()),
     })?;

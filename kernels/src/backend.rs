@@ -48,15 +48,15 @@ impl FromStr for Device {
     }
 }
 
-/// The backend for `device`. Of a GPU it takes hold; call it once.
+/// The backend for `device`; `options` say how a GPU is used. Of that it takes hold; call it once.
 ///
 /// # Errors
 /// [`Error::Device`] with the reason for which [`Device::Cuda`] can not be had.
-pub fn backend(device: Device) -> Result<Arc<dyn Dense>> {
+pub fn backend(device: Device, options: Options) -> Result<Arc<dyn Dense>> {
     if device == Device::Cpu {
         return Ok(Arc::new(Cpu));
     }
-    match Cuda::open(Options::default()) {
+    match Cuda::open(options) {
         Ok(cuda) => Ok(Arc::new(cuda)),
         Err(_) if device == Device::Auto => Ok(Arc::new(Cpu)),
         Err(why) => Err(Error::Device(why.to_string())),

@@ -61,11 +61,11 @@ pub trait Dense: Send + Sync + std::fmt::Debug {
     ) -> Result<Vec<Position>>;
 
     /// Passes over all cells for a trainer, where this backend has a faster way than the trainer's own; none where it
-    /// has not, for lack of memory too.
+    /// has not.
     ///
     /// # Errors
     /// [`Error::Shape`] where classes and training rows are of different numbers of users or items, or rows are
-    /// shorter than the rank; [`Error::Device`] where the device fails.
+    /// shorter than the rank; [`Error::Device`] where the device fails or has too little memory.
     fn cell_passes(&self, problem: &CellProblem<'_>) -> Result<Option<Box<dyn CellPasses>>> {
         let _ = problem;
         Ok(None)

@@ -12,6 +12,7 @@ use evenhand_core::dense::Dense;
 use evenhand_core::{
     Descriptor, FairnessLoss, GroupRegressor, Kinded, Mixer, Policy, Recommender, Registry, Simulator,
 };
+use evenhand_kernels::cuda::Options;
 use serde_json::json;
 use std::sync::Arc;
 
@@ -24,7 +25,9 @@ pub(super) fn run(args: &cli::Check) -> Result<End, Failure> {
     .into_iter()
     .map(|e| (e.kind, e.name))
     .collect();
-    let dense = device::open(args.backend.device, &Progress::stderr())?;
+    // What plugins are checked on is small, and would be left to the CPU.
+    let options = Options { least_work: 0, ..Options::default() };
+    let dense = device::open_with(args.backend.device, options, &Progress::stderr())?;
     let mut failed = 0;
     let mut total = 0;
     let mut answers = Vec::new();

@@ -22,6 +22,8 @@ pub(in crate::cuda) struct Downloads {
     stream: Arc<CudaStream>,
     slots: [Slot; 2],
     len: usize,
+    /// Whether memory was short for more.
+    short: bool,
 }
 
 #[derive(Debug)]
@@ -44,13 +46,14 @@ impl Downloads {
         kernels: &Arc<CudaStream>,
     ) -> Result<Self, Fault> {
         let stream = kernels.context().new_stream()?;
-        let mut len = Self::len_for(wanted, least).min(memory / 2 / size_of::<f32>());
+        let wanted = Self::len_for(wanted, least);
+        let mut len = wanted.min(memory / 2 / size_of::<f32>());
         loop {
             if len < least {
                 return Err(Fault::NoRoom(2 * least * size_of::<f32>()));
             }
             match Slot::new(len, kernels).and_then(|first| Ok([first, Slot::new(len, kernels)?])) {
-                Ok(slots) => return Ok(Self { stream, slots, len }),
+                Ok(slots) => return Ok(Self { stream, slots, len, short: len < wanted }),
                 Err(fault) if fault.out_of_memory() => len /= 2,
                 Err(fault) => return Err(fault),
             }
@@ -63,12 +66,17 @@ impl Downloads {
 
     /// Whether these buffers do for `wanted` numbers, `least` at a time.
     pub(in crate::cuda) fn suit(&self, wanted: usize, least: usize) -> bool {
-        self.len >= Self::len_for(wanted, least)
+        self.len >= Self::len_for(wanted, least) || self.short && self.len >= least
     }
 
     /// Numbers of a buffer.
     pub(in crate::cuda) fn len(&self) -> usize {
         self.len
+    }
+
+    /// Bytes of the device that they take.
+    pub(in crate::cuda) fn bytes(&self) -> usize {
+        2 * self.len * size_of::<f32>()
     }
 
     /// Fills `out` range by range: `compute` fills the numbers of a range on the device, on the stream `kernels`.

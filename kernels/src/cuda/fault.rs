@@ -11,7 +11,7 @@ pub(in crate::cuda) enum Fault {
     Driver(DriverError),
     /// Of the CPU's part of the work.
     Host(Error),
-    /// Not even the smallest block fits; the bytes that it takes.
+    /// Not even the least fits that is needed at a time, of so many bytes.
     NoRoom(usize),
 }
 
@@ -27,9 +27,7 @@ impl Fault {
             Self::Host(error) => error,
             Self::NoRoom(bytes) => {
                 let mebibytes = bytes.div_ceil(1 << 20);
-                Error::Device(format!(
-                    "{device}: out of memory: a block of users needs {mebibytes} MiB; run on the CPU"
-                ))
+                Error::Device(format!("{device}: out of memory: {mebibytes} MiB are needed at a time"))
             }
             Self::Driver(error) => Error::Device(format!("{device}: {}", describe(&error))),
         }

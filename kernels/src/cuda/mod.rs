@@ -12,6 +12,7 @@ mod blocks;
 mod cells;
 mod downloads;
 mod fault;
+mod held;
 mod kernel;
 mod lists;
 mod modules;
@@ -31,14 +32,13 @@ pub use timing::Loaded;
 
 use crate::Cpu;
 use cudarc::driver::{CudaSlice, CudaStream, DeviceRepr, DriverError};
-use downloads::Downloads;
 use evenhand_core::dense::{CellPasses, CellProblem, Dense, check_held_out, check_shapes};
 use evenhand_core::metrics::Position;
 use evenhand_core::{Compressed, Result, TopK};
 use fault::Fault;
+use held::Held;
 use modules::Kernels;
 use nalgebra::DMatrix;
-use panels::Residents;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Longest lists that are selected on the device.
@@ -102,12 +102,8 @@ pub struct Cuda {
     /// All work is on one stream.
     stream: Arc<CudaStream>,
     kernels: Arc<Kernels>,
-    /// Most bytes to use.
-    memory: usize,
     /// One call at a time: its blocks use all of the device and of the memory.
-    residents: Mutex<Residents>,
-    /// Made by the first call that needs them.
-    downloads: Mutex<Option<Downloads>>,
+    held: Mutex<Held>,
 }
 
 impl Cuda {
@@ -136,9 +132,9 @@ impl Cuda {
     }
 
     /// The device, for one call.
-    fn lock(&self) -> MutexGuard<'_, Residents> {
-        // What a panic has left is a list of tables that are whole.
-        self.residents.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Held> {
+        // What a panic has left is whole.
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Memory of the device with anything in it.

@@ -1,8 +1,8 @@
 //! Finding a device, and taking hold of it without ever a panic.
 
 use super::fault::describe;
+use super::held::Held;
 use super::modules::{Kernels, Modules};
-use super::panels::Residents;
 use super::{Cuda, Form, Options};
 use crate::Cpu;
 use cudarc::driver::{CudaContext, DriverError, sys};
@@ -90,7 +90,7 @@ pub enum Unavailable {
         missing: &'static str,
     },
     /// No device, or fewer than asked for.
-    #[error("the CUDA driver finds {found} devices, device {ordinal} was asked for")]
+    #[error("the CUDA driver finds {}", devices(*.found, *.ordinal))]
     NoDevice {
         /// How many it finds.
         found: usize,
@@ -119,6 +119,13 @@ pub enum Unavailable {
     /// The device computes something else than the CPU.
     #[error("{0} gives wrong results")]
     WrongResults(String),
+}
+
+fn devices(found: usize, ordinal: usize) -> String {
+    match found {
+        0 => "no device".into(),
+        _ => format!("{found} devices, device {ordinal} was asked for, counted from 0"),
+    }
 }
 
 impl Unavailable {
@@ -196,10 +203,9 @@ fn take_hold(options: Options) -> Result<Cuda, Unavailable> {
         multiprocessors: context.attribute(attribute)?.max(1) as usize,
         kernels: if modules.form == Form::Ptx { "ptx" } else { "fatbin" },
     };
-    let budget = options.memory.unwrap_or(free / 4 * 3);
     let stream = context.new_stream()?;
-    let residents = Mutex::new(Residents::default());
-    let cuda = Cuda { facts, options, stream, kernels, memory: budget, residents, downloads: Mutex::default() };
+    let held = Mutex::new(Held::new(options.memory.unwrap_or(free / 4 * 3)));
+    let cuda = Cuda { facts, options, stream, kernels, held };
     cuda.compare_with_cpu()?;
     Ok(cuda)
 }

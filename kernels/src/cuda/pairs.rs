@@ -148,10 +148,8 @@ impl<'c> Pairs<'c> {
         let sum = if let Descent::Adagrad { start, .. } = rule.descent { start } else { 0.0 };
         let (len, biases) = (shape.numbers(), if shape.biased { shape.items } else { 1 });
         let bytes = size_of::<f32>() * (len + biases) * if adagrad { 2 } else { 1 };
-        if bytes > cuda.memory {
-            let [needs, has] = [bytes, cuda.memory].map(|bytes| bytes >> 20);
-            let name = &cuda.facts.name;
-            return Err(Error::Device(format!("{name}: out of memory: factors need {needs} MiB of {has} MiB")));
+        if bytes > cuda.lock().room() {
+            return Err(cuda.error(Fault::NoRoom(bytes)));
         }
         let at = Setting { cuda, shape, rule };
         let upload = || -> Result<_, Fault> {

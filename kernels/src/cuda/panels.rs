@@ -77,13 +77,14 @@ struct Resident {
 }
 
 impl Residents {
-    /// The panels of `items`: those that are there where the numbers are the same, or else new ones in at most `memory` bytes.
-    pub(in crate::cuda) fn panels(
+    /// The place of the panels of `items`: of those that are there where the numbers are the same, or else of new ones. Others
+    /// leave, the one used longest ago first, until all take at most `memory` bytes or the new ones are alone.
+    pub(in crate::cuda) fn place(
         &mut self,
         items: &DMatrix<f32>,
         memory: usize,
         stream: &Arc<CudaStream>,
-    ) -> Result<&Panels, Fault> {
+    ) -> Result<usize, Fault> {
         let found = self.0.iter().position(|resident| same(&resident.copy, items));
         let resident = match found {
             Some(at) => self.0.remove(at),
@@ -103,7 +104,12 @@ impl Residents {
             }
         };
         self.0.push(resident);
-        Ok(&self.0.last().expect("one was added").panels)
+        Ok(self.0.len() - 1)
+    }
+
+    /// The panels in a place.
+    pub(in crate::cuda) fn get(&self, place: usize) -> &Panels {
+        &self.0[place].panels
     }
 
     /// Bytes of the device that are taken.

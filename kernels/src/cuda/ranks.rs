@@ -68,13 +68,12 @@ impl Cuda {
         // Users without a held-out item take no place in the result, and no time.
         let rows: Vec<u32> = rows.iter().copied().filter(|&row| held_out.count(row as usize) > 0).collect();
         let mut all = Vec::new();
-        let mut residents = self.lock();
-        let panels = residents.panels(items, self.memory, &self.stream)?;
+        let mut held = self.lock();
+        let (panels, room) = held.panels(items, &self.stream)?;
         let longest = |table: &Compressed| rows.iter().map(|&row| table.count(row as usize)).max().unwrap_or(0);
         let (most_held_out, most_seen) = (longest(held_out), seen.map_or(0, longest));
         // A target with two counts, an item that does not compete, and for each user two offsets and one more place.
         let each = size_of::<f32>() * (items.nrows() + 4 * most_held_out + most_seen + 4);
-        let room = self.memory.saturating_sub(panels.values.num_bytes());
         let most = most_users(most_held_out + most_seen + 1).saturating_mul(each);
         in_blocks(rows.len(), room.min(most), each, PANEL, |range| {
             let rows = &rows[range];

@@ -1,7 +1,6 @@
 //! All scores of some users.
 
 use super::blocks::MOST;
-use super::downloads::Downloads;
 use super::fault::Fault;
 use super::kernel::kernel;
 use super::panels::Panels;
@@ -9,7 +8,6 @@ use super::{Cuda, Precision};
 use crate::cpu::sure_to_be_finite;
 use cudarc::driver::CudaSlice;
 use nalgebra::DMatrix;
-use std::sync::PoisonError;
 
 /// Users and items of a block of threads.
 const TILE: usize = 128;
@@ -44,16 +42,8 @@ impl Cuda {
     ) -> Result<(), Fault> {
         let count = items.ncols();
         out.resize_mut(count, rows.len(), 0.0);
-        let mut residents = self.lock();
-        let items = residents.panels(items, self.memory, &self.stream)?;
-        let mut downloads = self.downloads.lock().unwrap_or_else(PoisonError::into_inner);
-        let downloads = match downloads.take().filter(|d| d.suit(out.len(), count)) {
-            Some(there) => downloads.insert(there),
-            None => {
-                let room = self.memory.saturating_sub(items.values.num_bytes());
-                downloads.insert(Downloads::new(out.len(), count, room, &self.stream)?)
-            }
-        };
+        let mut held = self.lock();
+        let (items, downloads) = held.panels_and_downloads(items, out.len(), count, &self.stream)?;
         // Whole tiles of users where they fit.
         let fit = (downloads.len() / count).min(MOST);
         let at_once = if fit < TILE { fit } else { fit / TILE * TILE };

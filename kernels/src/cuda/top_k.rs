@@ -69,13 +69,12 @@ impl Cuda {
         k: usize,
     ) -> Result<TopK, Fault> {
         let mut top = TopK::new(rows.len(), k);
-        let mut residents = self.lock();
-        let panels = residents.panels(items, self.memory, &self.stream)?;
+        let mut held = self.lock();
+        let (panels, room) = held.panels(items, &self.stream)?;
         let (kept, _) = size_for(k);
         let longest = rows.iter().filter_map(|&row| Some(seen?.count(row as usize))).max().unwrap_or(0);
         let list = kept * size_of::<u64>();
         let each = size_of::<f32>() * items.nrows() + size_of::<u32>() * (longest + 2 * k + 2) + list;
-        let room = self.memory.saturating_sub(panels.values.num_bytes());
         in_blocks(rows.len(), room.min(most_users(longest).saturating_mul(each)), each, PANEL, |range| {
             let rows = &rows[range.clone()];
             let mut out = top.rows_mut(range);

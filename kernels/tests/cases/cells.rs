@@ -13,7 +13,7 @@ pub(crate) const CASES: &[Case] = &[
     ("ragged_sizes_and_ranks", ragged_sizes_and_ranks),
     ("classes_from_one_to_each", classes_from_one_to_each),
     ("far_from_the_threshold_only_rows_count", far_from_the_threshold_only_rows_count),
-    ("little_memory_is_enough_or_nothing_is_offered", little_memory_is_enough_or_nothing_is_offered),
+    ("little_memory_is_enough_or_refused", little_memory_is_enough_or_refused),
     ("what_does_not_fit_is_refused", what_does_not_fit_is_refused),
 ];
 
@@ -304,18 +304,20 @@ fn far_from_the_threshold_only_rows_count(cuda: &Cuda) {
 }
 
 /// With less memory there are fewer blocks, each of which goes through many tiles.
-fn little_memory_is_enough_or_nothing_is_offered(cuda: &Cuda) {
+fn little_memory_is_enough_or_refused(cuda: &Cuda) {
     let of = exceedance(0.25, 0.1, Tail::Exponential);
     let world = World::new(2, [1300, 70], SHIFTED, of, [Split::Into(1), Split::Into(2)]);
     world.check(&mut *offered(cuda, &world));
     let open = |memory| Cuda::open(Options { memory: Some(memory), least_work: 0, ..Options::default() }).unwrap();
-    let passes = |memory| open(memory).cell_passes(&world.problem()).unwrap();
+    let passes = |memory| open(memory).cell_passes(&world.problem());
     let (mut too_little, mut enough) = (0, 4 << 20);
     while enough - too_little > 1 {
         let memory = usize::midpoint(too_little, enough);
-        *if passes(memory).is_some() { &mut enough } else { &mut too_little } = memory;
+        *if passes(memory).is_ok() { &mut enough } else { &mut too_little } = memory;
     }
-    world.check(&mut *passes(enough).expect("enough memory"));
+    world.check(&mut *passes(enough).expect("enough memory").expect("no work is too little"));
+    let refused = passes(too_little).err().expect("too little").to_string();
+    assert!(refused.ends_with("out of memory: 1 MiB are needed at a time"), "{refused}");
     assert!(enough > 200_000, "more than the factors was needed");
     let cuda = Cuda::open(Options { least_work: 1 << 20, ..Options::default() }).unwrap();
     assert!(cuda.cell_passes(&world.problem()).unwrap().is_none(), "5 x 1300 x 70 x 2 is little work");

@@ -4,13 +4,14 @@ use super::Case;
 use super::data::{SHAPES, factors};
 use evenhand_core::Dense;
 use evenhand_core::dense::Reference;
-use evenhand_kernels::cuda::Cuda;
+use evenhand_kernels::cuda::{Cuda, Options};
 use nalgebra::DMatrix;
 
 pub(crate) const CASES: &[Case] = &[
     ("scores_are_those_of_the_reference", scores_are_those_of_the_reference),
     ("scores_of_repeated_and_reversed_users", scores_of_repeated_and_reversed_users),
     ("changed_factors_are_noticed", changed_factors_are_noticed),
+    ("little_memory_is_enough_or_refused", little_memory_is_enough_or_refused),
     ("what_is_not_finite_comes_through", what_is_not_finite_comes_through),
     ("empty_products", empty_products),
     ("misfits_are_refused", misfits_are_refused),
@@ -55,6 +56,24 @@ fn changed_factors_are_noticed(cuda: &Cuda) {
     // The same numbers in another shape.
     let (users, items) = (factors(10, 10, false, "u"), DMatrix::from_column_slice(10, 70, items.as_slice()));
     same(cuda, &users, &[0, 1], &items);
+}
+
+fn little_memory_is_enough_or_refused(_: &Cuda) {
+    let open = |memory| Cuda::open(Options { memory: Some(memory), least_work: 0, ..Options::default() }).unwrap();
+    let (users, items) = (factors(6, 300, false, "u"), factors(6, 200, false, "i"));
+    let rows: Vec<u32> = (0..300).collect();
+    // The items take 6 KiB, the scores 240,000 bytes: two buffers of 3, 17, 150 users, all of them.
+    for memory in [12_000, 34_000, 250_000, 1 << 20] {
+        let cuda = open(memory);
+        same(&cuda, &users, &rows, &items);
+        same(&cuda, &users, &rows[..40], &items);
+        same(&cuda, &users, &rows, &factors(6, 201, false, "j"));
+    }
+    let refused = open(7_000).scores(&users, &rows, &items, &mut DMatrix::zeros(0, 0)).unwrap_err().to_string();
+    assert!(
+        refused.starts_with("device: ") && refused.ends_with("out of memory: 1 MiB are needed at a time"),
+        "{refused}"
+    );
 }
 
 fn what_is_not_finite_comes_through(cuda: &Cuda) {

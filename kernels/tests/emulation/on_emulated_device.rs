@@ -68,7 +68,7 @@ macro_rules! run_tables {
 run_tables!(
     agreement on ONE,
     cells on SEVERAL,
-    factorisation on SEVERAL,
+    factorisation on ONE,
     pairs on SEVERAL,
     ranks on SEVERAL,
     scores on SEVERAL,

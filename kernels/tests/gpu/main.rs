@@ -34,4 +34,4 @@ macro_rules! tests {
     };
 }
 
-tests!(cells, factorisation, scores, top_k, ranks, scores_tf32, pairs, timing, agreement);
+tests!(agreement, cells, factorisation, pairs, ranks, scores, scores_tf32, timing, top_k);

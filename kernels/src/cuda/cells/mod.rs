@@ -126,7 +126,7 @@ pub(super) struct Passes {
 }
 
 impl Cuda {
-    /// Passes for a problem that is not too small for the device, nor too large for its memory.
+    /// Passes for a problem that is not too small for the device, nor has more pairs of classes than it can count.
     pub(super) fn passes(&self, problem: &CellProblem<'_>) -> Result<Option<Passes>, Fault> {
         let CellProblem { rank, width, train, users, items, .. } = *problem;
         for (classes, expected) in [(users, train.users()), (items, train.items())] {
@@ -143,12 +143,8 @@ impl Cuda {
         if work == 0.0 || work < self.options.least_work as f64 || pairs > f64::from(i32::MAX) {
             return Ok(None);
         }
-        let memory = self.memory.saturating_sub(self.lock().bytes());
-        let Some(plan) = Plan::new(problem, memory) else { return Ok(None) };
-        match Passes::new(self, problem, plan) {
-            Err(fault) if fault.out_of_memory() => Ok(None),
-            other => other.map(Some),
-        }
+        let memory = self.lock().room();
+        Passes::new(self, problem, Plan::new(problem, memory)?).map(Some)
     }
 }
 

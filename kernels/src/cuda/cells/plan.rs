@@ -1,6 +1,7 @@
 //! How the work of the passes is divided among blocks, which depends on sizes and memory alone.
 
 use super::side::MOST_OWNERS;
+use crate::cuda::fault::Fault;
 use crate::cuda::panels::PANEL;
 use evenhand_core::dense::CellProblem;
 
@@ -30,9 +31,19 @@ pub(super) struct Plan {
 
 impl Plan {
     /// The division into most blocks, up to [`BLOCKS`], for which `memory` bytes are enough.
-    pub(super) fn new(problem: &CellProblem<'_>, memory: usize) -> Option<Self> {
-        let halves = std::iter::successors(Some(BLOCKS), |&blocks| (blocks > 1).then_some(blocks / 2));
-        halves.map(|blocks| Self::into(problem, blocks)).find(|plan| plan.bytes(problem) <= memory)
+    ///
+    /// # Errors
+    /// [`Fault::NoRoom`] where they are not enough for any.
+    pub(super) fn new(problem: &CellProblem<'_>, memory: usize) -> Result<Self, Fault> {
+        let mut blocks = BLOCKS;
+        loop {
+            let plan = Self::into(problem, blocks);
+            match plan.bytes(problem) {
+                bytes if bytes <= memory => return Ok(plan),
+                bytes if blocks == 1 => return Err(Fault::NoRoom(bytes)),
+                _ => blocks /= 2,
+            }
+        }
     }
 
     fn into(problem: &CellProblem<'_>, blocks: usize) -> Self {
@@ -135,10 +146,10 @@ mod tests {
         // 48 tiles of users x 20 parts of 3 of 58 panels of items; 29 x 32 of 3 of 95.
         assert_eq!((plan.part, plan.parts(0), plan.parts(1)), ([3, 3], 20, 32));
         let all = plan.bytes(&problem);
-        assert_eq!(Plan::new(&problem, all), Some(plan));
+        assert_eq!(Plan::new(&problem, all).unwrap(), plan);
         let less = Plan::new(&problem, all - 1).unwrap();
         assert!(less.bytes(&problem) < all && less.parts(0) < plan.parts(0));
-        assert_eq!(Plan::new(&problem, 1 << 20), None);
+        assert!(matches!(Plan::new(&problem, 1 << 20), Err(Fault::NoRoom(_))));
         let large = Plan::new(&CellProblem { rank: 300, width: 304, ..problem }, usize::MAX).unwrap();
         assert_eq!((large.factors, large.owners, large.stride, large.groups()), (128, 64, 384, 3));
     }
