@@ -1,10 +1,8 @@
 // Rows of factors on their way into the layouts and the order in which the passes over all cells read them, and back.
-#include "port.h"
+#include "tile.h"
 
-constexpr u32 PANEL = 64;
-
-// From rows of `width` numbers, of which `rank` are factors: panels and rows of `stride` factors of the entities in that
-// order, both filled up with zeros to whole panels. Grid: panels x groups of 64 factors.
+// From rows of `width` numbers, of which `rank` are factors: panels and rows of `stride` factors of the entities in
+// `order`, both filled up with zeros to whole panels. Grid: panels x groups of 64 factors.
 KERNEL(256, 2)
 arrange(const float* __restrict__ from, const u32* __restrict__ order, float* __restrict__ panels,
         float* __restrict__ rows, u32 count, u32 rank, u64 width, u64 stride) {
@@ -23,8 +21,8 @@ arrange(const float* __restrict__ from, const u32* __restrict__ order, float* __
 }
 EXPORT(arrange)
 
-// Rows of `width` numbers in their old order, from the sum of `parts` partial ones, each `slots` rows of `stride` numbers in the
-// new order. Numbers that are no factors become zero. Grid: 256 numbers each.
+// Rows of `width` numbers in their old order, from the sum of `parts` partial ones, each `slots` rows of `stride`
+// numbers in the new order. Numbers that are no factors become zero. Grid: 256 numbers each.
 KERNEL(256, 2)
 put_back(const float* __restrict__ from, const u32* __restrict__ order, float* __restrict__ to, u32 count, u32 rank,
          u32 parts, u64 slots, u64 width, u64 stride) {

@@ -33,8 +33,8 @@ struct Gradient {
     // coefficients[owner's class * owner_step + other's class * other_step].
     const float* coefficients;
     u64 owner_step, other_step;
-    // The training rows of each tile, tiles of others fastest: where they begin; other * 256 + owner in the tile, same ones
-    // side by side; value; and room for what flows back.
+    // The training rows of each tile, tiles of others fastest: where they begin; other * 256 + owner in the tile, same
+    // ones side by side; value; and room for what flows back.
     const u32 *begins, *places;
     const float* values;
     float* errors;
@@ -249,8 +249,8 @@ struct Gradient {
   }
 };
 
-// Partial gradients: out[part * slots + owner][factor] of the owners from the others of a part. Grid: tiles of owners x parts of
-// `tiles` tiles of 64 others x groups of factors. Panels and classes of owners are filled up to whole tiles.
+// Partial gradients: out[part * slots + owner][factor] of the owners from the others of a part. Grid: tiles of owners x
+// parts of `tiles` tiles of 64 others x groups of factors. Classes of owners are filled up to whole tiles.
 #define CELL_GRADIENT(name, panels, factors)                                                                          \
   KERNEL(256, 2)                                                                                                      \
   name(const float* __restrict__ owners, const float* __restrict__ others, const float* __restrict__ other_rows,      \

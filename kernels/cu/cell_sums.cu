@@ -1,8 +1,8 @@
 // Sums of the terms of all cells over classes of users and classes of items, no cell of which is stored.
 //
-// Entities stand in the order of their classes. Of the two sides, *rows* are added up first: a block adds up, for each of
-// 64 columns, the rows of a chunk of tiles. The rows of a chunk that are of one class are a *run*; runs are numbered in
-// the order of the rows. A second kernel adds up runs and columns of each pair of classes.
+// Entities stand in the order of their classes. Of the two sides, *rows* are added up first: a block adds up, for each
+// of 64 columns, the rows of a chunk of tiles. The rows of a chunk that are of one class are a *run*; runs are numbered
+// in the order of the rows. A second kernel adds up runs and columns of each pair of classes.
 #include "cell.h"
 #include "tile.h"
 
@@ -39,8 +39,8 @@ __device__ __forceinline__ void close_run(TermRoom& room, float (&part)[4], doub
   }
 }
 
-// sums[run * stride + column] += terms of the rows of the run. `run_of` holds the run of each row, `starts` the first row
-// of each run, and one more. Grid: tiles of 64 columns x chunks of `tiles` tiles of 128 rows.
+// sums[run * stride + column] += terms of the rows of the run. `run_of` holds the run of each row, `starts` the first
+// row of each run, and one more. Grid: tiles of 64 columns x chunks of `tiles` tiles of 128 rows.
 KERNEL(256, 2)
 cell_sums(const float* __restrict__ rows, const float* __restrict__ columns, const u32* __restrict__ run_of,
           const u32* __restrict__ starts, double* __restrict__ sums, u32 row_count, u32 column_count, u32 rank,
@@ -111,8 +111,9 @@ cell_sums(const float* __restrict__ rows, const float* __restrict__ columns, con
 }
 EXPORT(cell_sums)
 
-// out[a * row_step + b * column_step] = sums over the runs of row class a and the columns of column class b. Runs of class
-// a are those from class_runs[a] to class_runs[a + 1], columns likewise. Grid: one block for each pair (a, b), b fastest.
+// out[a * row_step + b * column_step] = sums over the runs of row class a and the columns of column class b. Runs of
+// class a are those from class_runs[a] to class_runs[a + 1], columns likewise. Grid: one block for each pair (a, b), b
+// fastest.
 KERNEL(256, 2)
 cell_totals(const double* __restrict__ sums, const u32* __restrict__ class_runs, const u32* __restrict__ class_columns,
             double* __restrict__ out, u32 column_classes, u64 stride, u64 row_step, u64 column_step) {

@@ -6,7 +6,8 @@ use nalgebra::DMatrix;
 
 /// What passes over all cells compute, for factors that change from one pass to the next.
 ///
-/// With factors w of the users and v of the items: `z_ui = w_u . v_i`, `y_ui = squash(z_ui)`; f is a [`Pointwise`] function.
+/// With factors w of the users and v of the items: `z_ui = w_u . v_i`, `y_ui = squash(z_ui)`; f is a [`Pointwise`]
+/// function.
 #[derive(Clone, Copy, Debug)]
 pub struct CellProblem<'a> {
     /// Length of a factor vector.
@@ -32,8 +33,9 @@ pub struct CellProblem<'a> {
 /// up from them has an error of at most
 ///
 /// ```text
-/// Z[a, b]       2^-16                 sum |f(y_ui)|                               over the cells of the two classes
-/// dL/dw_uk      (2^-16 + n 2^-29)     sum_i |c f'(y_ui) squash'(z_ui) v_ik| + 2 accuracy sum_rows (|r| + |y|) |squash'(z) v_ik|
+/// Z[a, b]    2^-16              * sum over the cells of both classes of |f(y_ui)|
+/// dL/dw_uk   (2^-16 + n 2^-29)  * (  sum over items of |c f'(y_ui) squash'(z_ui) v_ik|
+///                                  + 2 accuracy sum over rows of (|r| + |y_ui|) |squash'(z_ui) v_ik|)
 /// ```
 ///
 /// with n the number of items, and likewise for items. The same calls on the same backend give the same bits.
@@ -42,8 +44,8 @@ pub trait CellPasses: Send {
     /// the users u of class a and the items i of class b.
     ///
     /// # Errors
-    /// [`Error::Shape`](crate::Error::Shape) for slices of another length; [`Error::Device`](crate::Error::Device) where
-    /// the device fails.
+    /// [`Error::Shape`](crate::Error::Shape) for slices of another length;
+    /// [`Error::Device`](crate::Error::Device) where the device fails.
     fn sums(&mut self, users: &[f32], items: &[f32]) -> Result<DMatrix<f64>>;
 
     /// Adds to `users` and `items`, rows as those of the factors, the gradient of

@@ -19,8 +19,8 @@ fn gradients_and_fits_are_near_those_of_the_cpu(cuda: &Arc<Cuda>) {
     let recipe = BiasedRatings { users: 150, items: 140, r: 0.3, s: 0.2, test_share: 0.0, ..BiasedRatings::default() };
     let data = recipe.open(&Run::new(3)).unwrap().dataset().unwrap();
     let train = Training::of(&data, &data.ratings);
-    // The tail of the seed jumps at the threshold: there the last digit of a factor, which differs after the first step,
-    // decides what a cell counts.
+    // The tail of the seed jumps at the threshold: there the last digit of a factor, which differs after the first
+    // step, decides what a cell counts.
     for (variant, most) in [("seed", 1e-2), ("exact", 1e-4)] {
         let loss = || Nested::new("equal-experience", &json!({ "variant": variant, "bandwidth": 0.1 })).unwrap();
         let fairness = loss();

@@ -1,11 +1,12 @@
 //! Passes over all cells for trainers: sums over classes of users and items, and gradients, without a stored cell.
 //!
-//! Everything is allocated once. Factors are uploaded before each pass of sums as they are, rows of the trainer's width, and
-//! a kernel brings them into panels, which products are computed from, and rows in the order of the passes, which
-//! gradients are: to transpose costs the device next to nothing, and the bus carries each number once.
+//! Everything is allocated once. Factors are uploaded before each pass of sums as they are, rows of the trainer's
+//! width, and a kernel brings them into panels, which products are computed from, and rows in the order of the passes,
+//! which gradients are: to transpose costs the device next to nothing, and the bus carries each number once.
 //!
-//! What a training row contributes is added to what flows back from its cell, whose product a pass has anyway. So neither long
-//! lists of rows nor popular items hold a block up, and products of training rows are those of cells, bit for bit.
+//! What a training row contributes is added to what flows back from its cell, whose product a pass has anyway. So
+//! neither long lists of rows nor popular items hold a block up, and products of training rows are those of cells, bit
+//! for bit.
 
 mod cell;
 mod plan;
