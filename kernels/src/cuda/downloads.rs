@@ -35,7 +35,8 @@ struct Slot {
 }
 
 impl Downloads {
-    /// Buffers for `wanted` numbers in all, but no more than pays, and than fit in `memory` bytes of the device.
+    /// Buffers for `wanted` numbers in all, but no more than pays, and than fit in `memory` bytes of the device beside
+    /// as many numbers of what is computed from.
     ///
     /// # Errors
     /// [`Fault::NoRoom`] where not even `least` numbers fit.
@@ -47,10 +48,10 @@ impl Downloads {
     ) -> Result<Self, Fault> {
         let stream = kernels.context().new_stream()?;
         let wanted = Self::len_for(wanted, least);
-        let mut len = wanted.min(memory / 2 / size_of::<f32>());
+        let mut len = wanted.min(memory / 3 / size_of::<f32>());
         loop {
             if len < least {
-                return Err(Fault::NoRoom(2 * least * size_of::<f32>()));
+                return Err(Fault::NoRoom(3 * least * size_of::<f32>()));
             }
             match Slot::new(len, kernels).and_then(|first| Ok([first, Slot::new(len, kernels)?])) {
                 Ok(slots) => return Ok(Self { stream, slots, len, short: len < wanted }),
@@ -90,11 +91,13 @@ impl Downloads {
         kernels: &CudaStream,
         compute: impl FnMut(Range<usize>, &mut CudaSlice<f32>) -> Result<(), Fault>,
     ) -> Result<(), Fault> {
+        // What has failed before belongs to another result.
+        self.slots.iter_mut().for_each(|slot| slot.pending = None);
         let done = self.take_turns(out, ranges, kernels, compute);
         if done.is_err() {
-            // Buffers may be written to as long as copies are under way. A device that is lost fails here too, and copies nothing.
+            // Buffers may be written to as long as copies are under way. A device that is lost fails here too, and
+            // copies nothing.
             let _ = kernels.synchronize().and(self.stream.synchronize());
-            self.slots.iter_mut().for_each(|slot| slot.pending = None);
         }
         done
     }

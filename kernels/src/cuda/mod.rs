@@ -39,7 +39,10 @@ use fault::Fault;
 use held::Held;
 use modules::Kernels;
 use nalgebra::DMatrix;
+use rayon::ThreadPool;
+use std::panic::resume_unwind;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 
 /// Longest lists that are selected on the device.
 pub const MOST_KEPT: usize = 256;
@@ -104,6 +107,8 @@ pub struct Cuda {
     kernels: Arc<Kernels>,
     /// One call at a time: its blocks use all of the device and of the memory.
     held: Mutex<Held>,
+    /// What packs and copies numbers for a call.
+    threads: ThreadPool,
 }
 
 impl Cuda {
@@ -131,7 +136,26 @@ impl Cuda {
         work == 0 || work < self.options.least_work
     }
 
-    /// The device, for one call.
+    /// Does `work` while no other call uses the device.
+    fn alone<R: Send>(&self, work: impl FnOnce(&mut Held) -> Result<R, Fault> + Send) -> Result<R, Fault> {
+        let work = || {
+            let (mut held, context) = (self.lock(), self.stream.context());
+            let held = &mut *held;
+            self.threads.install(|| {
+                // What frees memory needs the context, and does not ask for it.
+                context.bind_to_thread()?;
+                work(held)
+            })
+        };
+        match rayon::current_thread_index() {
+            None => work(),
+            // A thread of a pool that waits for tasks takes up others meanwhile: one that calls the device would wait
+            // for the call that it has interrupted. So this thread sleeps until the work is done.
+            Some(_) => thread::scope(|scope| scope.spawn(work).join()).unwrap_or_else(|panic| resume_unwind(panic)),
+        }
+    }
+
+    /// What is held of the device.
     fn lock(&self) -> MutexGuard<'_, Held> {
         // What a panic has left is whole.
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
@@ -148,6 +172,13 @@ impl Cuda {
 
     fn error(&self, fault: Fault) -> evenhand_core::Error {
         fault.into_error(&self.facts.name)
+    }
+}
+
+impl Drop for Cuda {
+    fn drop(&mut self) {
+        // See `alone`; where it fails, what is held is freed with the process.
+        let _ = self.stream.context().bind_to_thread();
     }
 }
 

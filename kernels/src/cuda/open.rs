@@ -8,11 +8,16 @@ use crate::Cpu;
 use cudarc::driver::{CudaContext, DriverError, sys};
 use evenhand_core::Dense;
 use nalgebra::DMatrix;
+use rayon::ThreadPoolBuilder;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
+use std::thread;
 
 /// Oldest compute capability that the kernels are compiled for.
 const OLDEST: (u32, u32) = (8, 0);
+
+/// Threads that pack and copy numbers, at most: more of them would wait for memory.
+const THREADS: usize = 4;
 
 /// What the driver must offer, all of it older than any driver for [`OLDEST`]. A library of its name without them is a stub or a
 /// broken installation, where the first call would panic.
@@ -116,6 +121,9 @@ pub enum Unavailable {
     /// The driver refuses.
     #[error("the CUDA driver fails: {0}")]
     Driver(String),
+    /// The system starts no threads.
+    #[error("the system starts no threads: {0}")]
+    NoThreads(String),
     /// The device computes something else than the CPU.
     #[error("{0} gives wrong results")]
     WrongResults(String),
@@ -145,7 +153,7 @@ impl From<DriverError> for Unavailable {
 /// # Errors
 /// The reason.
 pub fn probe() -> Result<Facts, Unavailable> {
-    Cuda::open(Options::default()).map(|cuda| cuda.facts)
+    Cuda::open(Options::default()).map(|cuda| cuda.facts.clone())
 }
 
 pub(in crate::cuda) fn open(options: Options) -> Result<Cuda, Unavailable> {
@@ -205,7 +213,10 @@ fn take_hold(options: Options) -> Result<Cuda, Unavailable> {
     };
     let stream = context.new_stream()?;
     let held = Mutex::new(Held::new(options.memory.unwrap_or(free / 4 * 3)));
-    let cuda = Cuda { facts, options, stream, kernels, held };
+    let threads =
+        ThreadPoolBuilder::new().num_threads(thread::available_parallelism().map_or(1, usize::from).min(THREADS));
+    let threads = threads.build().map_err(|error| Unavailable::NoThreads(error.to_string()))?;
+    let cuda = Cuda { facts, options, stream, kernels, held, threads };
     cuda.compare_with_cpu()?;
     Ok(cuda)
 }

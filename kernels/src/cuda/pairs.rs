@@ -178,8 +178,7 @@ impl<'c> Pairs<'c> {
             adversary.all.map_or(Ok(()), |all| all.check(users, items))?;
         }
         let cuda = self.at.cuda;
-        let _alone = cuda.lock();
-        self.launch(batch, adversary).map_err(|fault| cuda.error(fault))
+        cuda.alone(|_| self.launch(batch, adversary)).map_err(|fault| cuda.error(fault))
     }
 
     /// The margins of the pairs of the last step and their losses, where those that are not the adversary's were taken;

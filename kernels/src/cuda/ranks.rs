@@ -68,24 +68,25 @@ impl Cuda {
         // Users without a held-out item take no place in the result, and no time.
         let rows: Vec<u32> = rows.iter().copied().filter(|&row| held_out.count(row as usize) > 0).collect();
         let mut all = Vec::new();
-        let mut held = self.lock();
-        let (panels, room) = held.panels(items, &self.stream)?;
-        let longest = |table: &Compressed| rows.iter().map(|&row| table.count(row as usize)).max().unwrap_or(0);
-        let (most_held_out, most_seen) = (longest(held_out), seen.map_or(0, longest));
-        // A target with two counts, an item that does not compete, and for each user two offsets and one more place.
-        let each = size_of::<f32>() * (items.nrows() + 4 * most_held_out + most_seen + 4);
-        let most = most_users(most_held_out + most_seen + 1).saturating_mul(each);
-        in_blocks(rows.len(), room.min(most), each, PANEL, |range| {
-            let rows = &rows[range];
-            let block = Panels::of(users, rows, &self.stream)?;
-            if !sure_to_be_finite(block.largest, panels.largest, items.nrows()) {
-                all.extend(Cpu.ranks(users, rows, items, seen, held_out)?);
-                return Ok(());
-            }
-            let prepared = Prepared::new(users, rows, items, seen, held_out);
-            let counts = self.counts(&block, panels, &prepared, rows, held_out)?;
-            prepared.finish(rows, held_out, items.ncols(), counts, &mut all);
-            Ok(())
+        self.alone(|held| {
+            let (panels, room) = held.panels(items, &self.stream)?;
+            let longest = |table: &Compressed| rows.iter().map(|&row| table.count(row as usize)).max().unwrap_or(0);
+            let (most_held_out, most_seen) = (longest(held_out), seen.map_or(0, longest));
+            // A target with two counts, an item that does not compete, and for each user two offsets and one more place.
+            let each = size_of::<f32>() * (items.nrows() + 4 * most_held_out + most_seen + 4);
+            let most = most_users(most_held_out + most_seen + 1).saturating_mul(each);
+            in_blocks(rows.len(), room.min(most), each, PANEL, |range| {
+                let rows = &rows[range];
+                let block = Panels::of(users, rows, &self.stream)?;
+                if !sure_to_be_finite(block.largest, panels.largest, items.nrows()) {
+                    all.extend(Cpu.ranks(users, rows, items, seen, held_out)?);
+                    return Ok(());
+                }
+                let prepared = Prepared::new(users, rows, items, seen, held_out);
+                let counts = self.counts(&block, panels, &prepared, rows, held_out)?;
+                prepared.finish(rows, held_out, items.ncols(), counts, &mut all);
+                Ok(())
+            })
         })?;
         Ok(all)
     }

@@ -3,7 +3,7 @@
 use super::blocks::MOST;
 use super::fault::Fault;
 use super::kernel::kernel;
-use super::panels::Panels;
+use super::panels::{PANEL, Panels};
 use super::{Cuda, Precision};
 use crate::cpu::sure_to_be_finite;
 use cudarc::driver::CudaSlice;
@@ -42,16 +42,26 @@ impl Cuda {
     ) -> Result<(), Fault> {
         let count = items.ncols();
         out.resize_mut(count, rows.len(), 0.0);
-        let mut held = self.lock();
-        let (items, downloads) = held.panels_and_downloads(items, out.len(), count, &self.stream)?;
-        // Whole tiles of users where they fit.
-        let fit = (downloads.len() / count).min(MOST);
-        let at_once = if fit < TILE { fit } else { fit / TILE * TILE };
-        let total = out.len();
-        let ranges = (0..total).step_by(at_once * count).map(|first| first..total.min(first + at_once * count));
-        downloads.fill(out.as_mut_slice(), ranges, &self.stream, |range, to| {
-            let users = Panels::of(users, &rows[range.start / count..range.end / count], &self.stream)?;
-            self.launch_scores(&users, items, to)
+        // Of a block of users, factors take no more than scores.
+        let each = count.max(items.nrows());
+        self.alone(|held| {
+            let (items, downloads) = held.panels_and_downloads(items, rows.len() * each, each, &self.stream)?;
+            // Whole tiles of users where they fit.
+            let fit = (downloads.len() / each).min(MOST);
+            let mut at_once = if fit < TILE { fit } else { fit / TILE * TILE };
+            let total = out.len();
+            loop {
+                let ranges = (0..total).step_by(at_once * count).map(|first| first..total.min(first + at_once * count));
+                let done = downloads.fill(out.as_mut_slice(), ranges, &self.stream, |range, to| {
+                    let users = Panels::of(users, &rows[range.start / count..range.end / count], &self.stream)?;
+                    self.launch_scores(&users, items, to)
+                });
+                match done {
+                    // Others use the device's memory too.
+                    Err(fault) if fault.out_of_memory() && at_once > PANEL => at_once = at_once.div_ceil(2),
+                    done => return done,
+                }
+            }
         })
     }
 

@@ -69,29 +69,30 @@ impl Cuda {
         k: usize,
     ) -> Result<TopK, Fault> {
         let mut top = TopK::new(rows.len(), k);
-        let mut held = self.lock();
-        let (panels, room) = held.panels(items, &self.stream)?;
-        let (kept, _) = size_for(k);
-        let longest = rows.iter().filter_map(|&row| Some(seen?.count(row as usize))).max().unwrap_or(0);
-        let list = kept * size_of::<u64>();
-        let each = size_of::<f32>() * items.nrows() + size_of::<u32>() * (longest + 2 * k + 2) + list;
-        in_blocks(rows.len(), room.min(most_users(longest).saturating_mul(each)), each, PANEL, |range| {
-            let rows = &rows[range.clone()];
-            let mut out = top.rows_mut(range);
-            let block = Panels::of(users, rows, &self.stream)?;
-            if !sure_to_be_finite(block.largest, panels.largest, items.nrows()) {
-                out.copy_from(&Cpu.top_k(users, rows, items, seen, k)?);
-                return Ok(());
-            }
-            let seen = Lists::of_partners(seen, rows, &self.stream)?;
-            let spare = room.saturating_sub(rows.len() * each) / (rows.len() * list);
-            let found = self.best_of(&block, panels, &seen, k, 1 + spare)?;
-            let (lengths, items, scores) = out.parts_mut();
-            self.stream.memcpy_dtoh(&found.lengths, lengths)?;
-            self.stream.memcpy_dtoh(&found.items, items)?;
-            self.stream.memcpy_dtoh(&found.scores, scores)?;
-            self.stream.synchronize()?;
-            Ok(())
+        self.alone(|held| {
+            let (panels, room) = held.panels(items, &self.stream)?;
+            let (kept, _) = size_for(k);
+            let longest = rows.iter().filter_map(|&row| Some(seen?.count(row as usize))).max().unwrap_or(0);
+            let list = kept * size_of::<u64>();
+            let each = size_of::<f32>() * items.nrows() + size_of::<u32>() * (longest + 2 * k + 2) + list;
+            in_blocks(rows.len(), room.min(most_users(longest).saturating_mul(each)), each, PANEL, |range| {
+                let rows = &rows[range.clone()];
+                let mut out = top.rows_mut(range);
+                let block = Panels::of(users, rows, &self.stream)?;
+                if !sure_to_be_finite(block.largest, panels.largest, items.nrows()) {
+                    out.copy_from(&Cpu.top_k(users, rows, items, seen, k)?);
+                    return Ok(());
+                }
+                let seen = Lists::of_partners(seen, rows, &self.stream)?;
+                let spare = room.saturating_sub(rows.len() * each) / (rows.len() * list);
+                let found = self.best_of(&block, panels, &seen, k, 1 + spare)?;
+                let (lengths, items, scores) = out.parts_mut();
+                self.stream.memcpy_dtoh(&found.lengths, lengths)?;
+                self.stream.memcpy_dtoh(&found.items, items)?;
+                self.stream.memcpy_dtoh(&found.scores, scores)?;
+                self.stream.synchronize()?;
+                Ok(())
+            })
         })?;
         Ok(top)
     }

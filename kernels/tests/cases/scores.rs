@@ -6,11 +6,13 @@ use evenhand_core::Dense;
 use evenhand_core::dense::Reference;
 use evenhand_kernels::cuda::{Cuda, Options};
 use nalgebra::DMatrix;
+use rayon::prelude::*;
 
 pub(crate) const CASES: &[Case] = &[
     ("scores_are_those_of_the_reference", scores_are_those_of_the_reference),
     ("scores_of_repeated_and_reversed_users", scores_of_repeated_and_reversed_users),
     ("changed_factors_are_noticed", changed_factors_are_noticed),
+    ("callers_that_are_tasks_of_one_pool", callers_that_are_tasks_of_one_pool),
     ("little_memory_is_enough_or_refused", little_memory_is_enough_or_refused),
     ("what_is_not_finite_comes_through", what_is_not_finite_comes_through),
     ("empty_products", empty_products),
@@ -58,11 +60,20 @@ fn changed_factors_are_noticed(cuda: &Cuda) {
     same(cuda, &users, &[0, 1], &items);
 }
 
+/// A call that waited for tasks of its caller's pool would come upon another call, and wait for itself.
+fn callers_that_are_tasks_of_one_pool(cuda: &Cuda) {
+    let (users, rows) = (factors(2, 200, false, "u"), (0..200).collect::<Vec<u32>>());
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(4).build().unwrap();
+    pool.install(|| {
+        (100..140).into_par_iter().for_each(|count| same(cuda, &users, &rows, &factors(2, count, false, "i")));
+    });
+}
+
 fn little_memory_is_enough_or_refused(_: &Cuda) {
     let open = |memory| Cuda::open(Options { memory: Some(memory), least_work: 0, ..Options::default() }).unwrap();
     let (users, items) = (factors(6, 300, false, "u"), factors(6, 200, false, "i"));
     let rows: Vec<u32> = (0..300).collect();
-    // The items take 6 KiB, the scores 240,000 bytes: two buffers of 3, 17, 150 users, all of them.
+    // The items take 6 KiB, the scores 240,000 bytes: two buffers of 2, 11, 101 users, all of them.
     for memory in [12_000, 34_000, 250_000, 1 << 20] {
         let cuda = open(memory);
         same(&cuda, &users, &rows, &items);

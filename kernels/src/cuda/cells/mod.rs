@@ -147,8 +147,15 @@ impl Cuda {
         if work == 0.0 || work < self.options.least_work as f64 || pairs > f64::from(i32::MAX) {
             return Ok(None);
         }
-        let memory = self.lock().room();
-        Passes::new(self, problem, Plan::new(problem, memory)?).map(Some)
+        let mut memory = self.lock().room();
+        loop {
+            let plan = Plan::new(problem, memory)?;
+            match Passes::new(self, problem, plan) {
+                // Others use the device's memory too.
+                Err(fault) if fault.out_of_memory() => memory = plan.bytes(problem) - 1,
+                passes => return passes.map(Some),
+            }
+        }
     }
 }
 
@@ -391,6 +398,13 @@ impl Passes {
             });
         }
         Ok(squares.iter().sum())
+    }
+}
+
+impl Drop for Passes {
+    fn drop(&mut self) {
+        // What frees memory needs the context; where it fails, it is freed with the process.
+        let _ = self.stream.context().bind_to_thread();
     }
 }
 

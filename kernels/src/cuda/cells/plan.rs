@@ -105,7 +105,7 @@ impl Plan {
     }
 
     /// Bytes of everything on the device, at most.
-    fn bytes(&self, problem: &CellProblem<'_>) -> usize {
+    pub(super) fn bytes(&self, problem: &CellProblem<'_>) -> usize {
         let classes = [problem.users.len(), problem.items.len()];
         let (rows, pairs) = (problem.train.len(), classes[0].saturating_mul(classes[1]));
         let side = |s: usize| {
