@@ -16,9 +16,9 @@ pub(in crate::cuda) enum Fault {
 }
 
 impl Fault {
-    /// Whether a smaller block may fit.
+    /// Whether less may fit, or the same with less beside it.
     pub(in crate::cuda) fn out_of_memory(&self) -> bool {
-        matches!(self, Self::Driver(DriverError(Code::CUDA_ERROR_OUT_OF_MEMORY)))
+        matches!(self, Self::NoRoom(_) | Self::Driver(DriverError(Code::CUDA_ERROR_OUT_OF_MEMORY)))
     }
 
     /// The error to tell, on the device of that name.

@@ -29,6 +29,20 @@ impl Held {
         self.memory.saturating_sub(self.residents.bytes() + downloads)
     }
 
+    /// Does `work`; where memory is short and something is held, lets it go and does `work` again.
+    pub(in crate::cuda) fn with_room<R>(
+        &mut self,
+        mut work: impl FnMut(&mut Self) -> Result<R, Fault>,
+    ) -> Result<R, Fault> {
+        match work(self) {
+            Err(fault) if fault.out_of_memory() && self.room() < self.memory => {
+                *self = Self::new(self.memory);
+                work(self)
+            }
+            done => done,
+        }
+    }
+
     /// The panels of `items`, and the bytes that a call may use besides: at least a quarter of all, unless the panels take them.
     pub(in crate::cuda) fn panels(
         &mut self,

@@ -155,6 +155,11 @@ impl Cuda {
         }
     }
 
+    /// As [`Self::alone`], with all memory if need be: `work` may be done twice.
+    fn with_room<R: Send>(&self, work: impl FnMut(&mut Held) -> Result<R, Fault> + Send) -> Result<R, Fault> {
+        self.alone(|held| held.with_room(work))
+    }
+
     /// What is held of the device.
     fn lock(&self) -> MutexGuard<'_, Held> {
         // What a panic has left is whole.

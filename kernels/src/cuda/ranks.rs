@@ -67,8 +67,8 @@ impl Cuda {
     ) -> Result<Vec<Position>, Fault> {
         // Users without a held-out item take no place in the result, and no time.
         let rows: Vec<u32> = rows.iter().copied().filter(|&row| held_out.count(row as usize) > 0).collect();
-        let mut all = Vec::new();
-        self.alone(|held| {
+        self.with_room(|held| {
+            let mut all = Vec::new();
             let (panels, room) = held.panels(items, &self.stream)?;
             let longest = |table: &Compressed| rows.iter().map(|&row| table.count(row as usize)).max().unwrap_or(0);
             let (most_held_out, most_seen) = (longest(held_out), seen.map_or(0, longest));
@@ -86,9 +86,9 @@ impl Cuda {
                 let counts = self.counts(&block, panels, &prepared, rows, held_out)?;
                 prepared.finish(rows, held_out, items.ncols(), counts, &mut all);
                 Ok(())
-            })
-        })?;
-        Ok(all)
+            })?;
+            Ok(all)
+        })
     }
 
     /// The counts of [`Targets::add_counts`], user after user: scores greater than so many targets, and equal to the

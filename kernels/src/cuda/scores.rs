@@ -44,7 +44,7 @@ impl Cuda {
         out.resize_mut(count, rows.len(), 0.0);
         // Of a block of users, factors take no more than scores.
         let each = count.max(items.nrows());
-        self.alone(|held| {
+        self.with_room(|held| {
             let (items, downloads) = held.panels_and_downloads(items, rows.len() * each, each, &self.stream)?;
             // Whole tiles of users where they fit.
             let fit = (downloads.len() / each).min(MOST);

@@ -69,7 +69,7 @@ impl Cuda {
         k: usize,
     ) -> Result<TopK, Fault> {
         let mut top = TopK::new(rows.len(), k);
-        self.alone(|held| {
+        self.with_room(|held| {
             let (panels, room) = held.panels(items, &self.stream)?;
             let (kept, _) = size_for(k);
             let longest = rows.iter().filter_map(|&row| Some(seen?.count(row as usize))).max().unwrap_or(0);

@@ -16,6 +16,9 @@ pub(crate) const LAUNCH_FAILED: i32 = 719;
 /// The error of an access to memory that is not there, after which a device is lost.
 pub(crate) const ILLEGAL_ADDRESS: i32 = 700;
 
+/// The error of an allocation for which there is no room; the device works on.
+pub(crate) const OUT_OF_MEMORY: i32 = 2;
+
 /// Memory of the device if a test sets nothing.
 const MEMORY: u64 = 1 << 30;
 

@@ -147,15 +147,17 @@ impl Cuda {
         if work == 0.0 || work < self.options.least_work as f64 || pairs > f64::from(i32::MAX) {
             return Ok(None);
         }
-        let mut memory = self.lock().room();
-        loop {
-            let plan = Plan::new(problem, memory)?;
-            match Passes::new(self, problem, plan) {
-                // Others use the device's memory too.
-                Err(fault) if fault.out_of_memory() => memory = plan.bytes(problem) - 1,
-                passes => return passes.map(Some),
+        self.with_room(|held| {
+            let mut memory = held.room();
+            loop {
+                let plan = Plan::new(problem, memory)?;
+                match Passes::new(self, problem, plan) {
+                    // Others use the device's memory too.
+                    Err(fault) if fault.out_of_memory() => memory = plan.bytes(problem) - 1,
+                    passes => return passes.map(Some),
+                }
             }
-        }
+        })
     }
 }
 
