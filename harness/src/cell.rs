@@ -47,7 +47,7 @@ pub struct Outcome {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub build: Option<String>,
     /// What computed dense products, by its name: times of two devices do not compare. No part of the identity: numbers
-    /// do. Cells that do not say are older than all devices but the CPU.
+    /// do, but for the last digits of what is trained on a fairness loss. Cells that do not say are older than all devices but the CPU.
     #[serde(default = "cpu")]
     pub device: String,
 }

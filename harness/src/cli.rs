@@ -106,7 +106,9 @@ pub(crate) struct Machine {
 /// What computes scores.
 #[derive(Clone, Copy, Debug, Args)]
 pub(crate) struct Backend {
-    /// What computes the scores of all items, best items and ranks; has no influence on results
+    /// What computes scores, best items and ranks, which are the same on each, and trains mf on a fairness loss
+    ///
+    /// What is trained there differs in the last digits from one device to another: the CPU's is what a seed stands for.
     ///
     /// A GPU needs the driver of NVIDIA and nothing else: the kernels are part of the program. `evenhand doctor` tells
     /// whether there is one that will do, and if not, why. Where a GPU fails in the middle of a run, its cells are failed

@@ -16,14 +16,8 @@ use std::collections::BTreeMap;
 use std::{env, fs, thread};
 
 /// Variables that change what is used of the machine.
-const VARIABLES: [&str; 6] = [
-    "RAYON_NUM_THREADS",
-    "CUDA_VISIBLE_DEVICES",
-    "CUDA_DEVICE_ORDER",
-    "CUDA_FORCE_PTX_JIT",
-    "CUDARC_CUDA_VERSION",
-    "LD_LIBRARY_PATH",
-];
+const VARIABLES: [&str; 5] =
+    ["RAYON_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "CUDA_FORCE_PTX_JIT", "LD_LIBRARY_PATH"];
 
 pub(super) fn run(args: &cli::Doctor) -> Result<End, Failure> {
     let page = Page::look();

@@ -208,7 +208,10 @@ fn of_several_devices(comparison: &Comparison) -> Option<String> {
     let counts: Vec<String> = cells.iter().map(|(device, count)| format!("`{device}` {count}")).collect();
     let text = || {
         let counts = counts.join(", ");
-        format!("times are of several devices (cells: {counts}) and do not compare; --fresh measures all on one")
+        format!(
+            "times are of several devices (cells: {counts}) and do not compare, nor do the last digits of what is \
+             trained on a fairness loss; --fresh finds all on one"
+        )
     };
     (counts.len() > 1).then(text)
 }

@@ -149,8 +149,8 @@ fn a_device_that_is_lost_fails_cells_that_use_it_and_the_cpu_finishes_them() {
     let resumed = compared(Arc::new(Cpu));
     let expected = ends(&lost).into_iter().map(|end| if end == "failed" { "done" } else { "found" });
     assert_eq!(ends(&resumed), expected.collect::<Vec<_>>());
-    let mixed =
-        "times are of several devices (cells: `cpu` 4, `test` 6) and do not compare; --fresh measures all on one";
+    let mixed = "times are of several devices (cells: `cpu` 4, `test` 6) and do not compare, nor do the last \
+         digits of what is trained on a fairness loss; --fresh finds all on one";
     assert_eq!(resumed.warnings.last().map(String::as_str), Some(mixed));
     let on_cpu = compare(&whole, None, &Host::default()).unwrap();
     assert!(results_csv(&whole, &resumed) == results_csv(&whole, &on_cpu));
