@@ -1,6 +1,7 @@
 //! What a GPU does: kernels by the device's own clock, without copies, and whole calls by that of the host.
 //!
-//! Without a GPU these are skipped, with the reason. `kernels/gpu/table.py` compares them with PyTorch and their targets.
+//! Without a GPU these are skipped, with the reason, unless `EVENHAND_REQUIRE_CUDA` is set. `kernels/gpu/table.py`
+//! compares them with PyTorch and their targets.
 
 use criterion::{Criterion, SamplingMode};
 use evenhand_benches::{MOVIELENS_1M, SEED, criterion, descent, factors, grouped};
@@ -107,7 +108,10 @@ fn main() {
             ranks(&mut c, &cuda);
             step(&mut c, &cuda);
         }
-        (Err(why), _) | (_, Err(why)) => eprintln!("skipped: {why}"),
+        (Err(why), _) | (_, Err(why)) => {
+            assert!(std::env::var_os("EVENHAND_REQUIRE_CUDA").is_none(), "{why}");
+            eprintln!("skipped: {why}");
+        }
     }
     c.final_summary();
 }

@@ -115,12 +115,6 @@ DRIVER cuDeviceGetName(char* name, int size, int) {
   snprintf(name, static_cast<size_t>(size), "emulated device");
   return SUCCESS;
 }
-static int identify(u8* uuid, int ordinal) {
-  memset(uuid, ordinal + 1, 16);
-  return SUCCESS;
-}
-DRIVER cuDeviceGetUuid(u8* uuid, int ordinal) { return identify(uuid, ordinal); }
-DRIVER cuDeviceGetUuid_v2(u8* uuid, int ordinal) { return identify(uuid, ordinal); }
 DRIVER cuDeviceGetAttribute(int* value, int attribute, int ordinal) {
   LOCKED;
   if (ordinal < 0 || ordinal >= devices) return INVALID_DEVICE;
@@ -147,11 +141,6 @@ DRIVER cuCtxSetCurrent(void* context) {
   pthread_setspecific(current_context_key(), context);
   return SUCCESS;
 }
-DRIVER cuCtxGetDevice(int* ordinal) {
-  if (!current_context()) return INVALID_CONTEXT;
-  *ordinal = static_cast<int>(static_cast<char*>(current_context()) - contexts);
-  return SUCCESS;
-}
 DRIVER cuCtxSynchronize() {
   LOCKED;
   return with_context();
@@ -165,7 +154,6 @@ DRIVER cuStreamCreate(void** stream, u32) {
   *stream = *streams.insert(malloc(16)).first;
   return SUCCESS;
 }
-DRIVER cuStreamCreateWithPriority(void** stream, u32 flags, int) { return cuStreamCreate(stream, flags); }
 DRIVER cuStreamDestroy_v2(void* stream) {
   LOCKED;
   if (!streams.erase(stream)) return INVALID_HANDLE;
@@ -177,24 +165,10 @@ DRIVER cuStreamSynchronize(void* stream) {
   if (int error = with_context()) return error;
   return valid_stream(stream) ? SUCCESS : INVALID_HANDLE;
 }
-DRIVER cuStreamQuery(void* stream) { return cuStreamSynchronize(stream); }
 DRIVER cuStreamWaitEvent(void* stream, void* event, u32) {
   LOCKED;
   if (int error = with_context()) return error;
   return valid_stream(stream) && events.count(event) ? SUCCESS : INVALID_HANDLE;
-}
-DRIVER cuStreamIsCapturing(void*, int* status) {
-  *status = 0;
-  return SUCCESS;
-}
-DRIVER cuLaunchHostFunc(void* stream, void (*call)(void*), void* data) {
-  {
-    LOCKED;
-    if (int error = with_context()) return error;
-    if (!valid_stream(stream)) return INVALID_HANDLE;
-  }
-  call(data);
-  return SUCCESS;
 }
 
 static double seconds() {
@@ -220,12 +194,11 @@ DRIVER cuEventRecord(void* event, void* stream) {
   *static_cast<double*>(event) = seconds();
   return SUCCESS;
 }
-DRIVER cuEventQuery(void* event) {
+DRIVER cuEventSynchronize(void* event) {
   LOCKED;
   if (int error = with_context()) return error;
   return events.count(event) ? SUCCESS : INVALID_HANDLE;
 }
-DRIVER cuEventSynchronize(void* event) { return cuEventQuery(event); }
 DRIVER cuEventElapsedTime(float* milliseconds, void* from, void* to) {
   LOCKED;
   if (int error = with_context()) return error;
@@ -271,7 +244,6 @@ DRIVER cuMemHostAlloc(void** at, size_t bytes, u32) {
   emulator::allow_memory(reinterpret_cast<uintptr_t>(*at), bytes);
   return SUCCESS;
 }
-DRIVER cuMemAllocHost_v2(void** at, size_t bytes) { return cuMemHostAlloc(at, bytes, 0); }
 DRIVER cuMemFreeHost(void* at) {
   LOCKED;
   if (!pinned.erase(reinterpret_cast<uintptr_t>(at))) return INVALID_VALUE;
@@ -279,23 +251,11 @@ DRIVER cuMemFreeHost(void* at) {
   free(at);
   return lasting_error;
 }
-DRIVER cuMemHostGetDevicePointer_v2(u64* device_at, void* at, u32) {
-  LOCKED;
-  if (!pinned.count(reinterpret_cast<uintptr_t>(at))) return INVALID_VALUE;
-  *device_at = reinterpret_cast<u64>(at);
-  return SUCCESS;
-}
 
 DRIVER cuMemsetD8Async(u64 at, u8 value, size_t count, void* stream) {
   LOCKED;
   return fill(at, &value, 1, count, stream);
 }
-DRIVER cuMemsetD32Async(u64 at, u32 value, size_t count, void* stream) {
-  LOCKED;
-  return fill(at, &value, 4, count, stream);
-}
-DRIVER cuMemsetD8_v2(u64 at, u8 value, size_t count) { return cuMemsetD8Async(at, value, count, nullptr); }
-DRIVER cuMemsetD32_v2(u64 at, u32 value, size_t count) { return cuMemsetD32Async(at, value, count, nullptr); }
 
 DRIVER cuMemcpyHtoDAsync_v2(u64 to, const void* from, size_t bytes, void* stream) {
   LOCKED;
@@ -305,15 +265,7 @@ DRIVER cuMemcpyDtoHAsync_v2(void* to, u64 from, size_t bytes, void* stream) {
   LOCKED;
   return copy(to, reinterpret_cast<void*>(from), bytes, false, true, stream);
 }
-DRIVER cuMemcpyDtoDAsync_v2(u64 to, u64 from, size_t bytes, void* stream) {
-  LOCKED;
-  return copy(reinterpret_cast<void*>(to), reinterpret_cast<void*>(from), bytes, true, true, stream);
-}
-DRIVER cuMemcpyPeerAsync(u64 to, void*, u64 from, void*, size_t bytes, void* stream) {
-  return cuMemcpyDtoDAsync_v2(to, from, bytes, stream);
-}
 DRIVER cuMemcpyHtoD_v2(u64 to, const void* from, size_t bytes) {
   return cuMemcpyHtoDAsync_v2(to, from, bytes, nullptr);
 }
 DRIVER cuMemcpyDtoH_v2(void* to, u64 from, size_t bytes) { return cuMemcpyDtoHAsync_v2(to, from, bytes, nullptr); }
-DRIVER cuMemcpyDtoD_v2(u64 to, u64 from, size_t bytes) { return cuMemcpyDtoDAsync_v2(to, from, bytes, nullptr); }

@@ -2,8 +2,6 @@
 #include <string.h>
 
 #include <algorithm>
-#include <fstream>
-#include <iterator>
 #include <map>
 #include <memory>
 #include <set>
@@ -64,13 +62,6 @@ DRIVER cuModuleLoadData(void** module, const void* image) {
   if (!strstr(text, ".version") && !strstr(text, ".entry")) return INVALID_IMAGE;
   return load(module, text, false);
 }
-DRIVER cuModuleLoad(void** module, const char* path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) return FILE_NOT_FOUND;
-  std::string image{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-  image.append(4, '\0');
-  return cuModuleLoadData(module, image.data());
-}
 DRIVER cuModuleUnload(void* module) {
   LOCKED;
   if (!modules.erase(module)) return INVALID_HANDLE;
@@ -91,21 +82,6 @@ DRIVER cuModuleGetFunction(void** function, void* module, const char* name) {
   *function = &functions[from].emplace(name, made).first->second;
   return SUCCESS;
 }
-DRIVER cuFuncGetAttribute(int* value, int attribute, void* handle) {
-  LOCKED;
-  const Function* function = function_of(handle);
-  if (!function) return INVALID_HANDLE;
-  switch (attribute) {
-    case 0: *value = static_cast<int>(function->kernel->threads); break;
-    case 1: *value = static_cast<int>(function->static_shared); break;
-    case 4: *value = 64; break;                                  // registers
-    case 5: *value = 80; break;                                  // version of the PTX
-    case 6: *value = device.major * 10 + device.minor; break;    // version of the binary
-    case 8: *value = function->most_dynamic; break;
-    default: *value = 0;                                         // constant and local memory among them
-  }
-  return SUCCESS;
-}
 DRIVER cuFuncSetAttribute(void* handle, int attribute, int value) {
   LOCKED;
   Function* function = function_of(handle);
@@ -115,10 +91,6 @@ DRIVER cuFuncSetAttribute(void* handle, int attribute, int value) {
     function->most_dynamic = value;
   }
   return SUCCESS;
-}
-DRIVER cuFuncSetCacheConfig(void* handle, int) {
-  LOCKED;
-  return function_of(handle) ? SUCCESS : INVALID_HANDLE;
 }
 
 DRIVER cuLaunchKernel(void* handle, u32 grid_x, u32 grid_y, u32 grid_z, u32 block_x, u32 block_y, u32 block_z,
@@ -134,42 +106,6 @@ DRIVER cuLaunchKernel(void* handle, u32 grid_x, u32 grid_y, u32 grid_z, u32 bloc
   launches++;
   emulator::Index grid{grid_x, grid_y, grid_z}, block{block_x, block_y, block_z};
   emulator::run({function->kernel, arguments, grid, block, dynamic_bytes, seed});
-  return SUCCESS;
-}
-
-static int blocks_at_a_time(const Function& function, int threads, size_t dynamic_bytes) {
-  size_t shared = function.static_shared + dynamic_bytes + 1024;
-  int blocks = std::min(32, std::min(2048, 65536 / 64) / std::max(threads, 1));
-  return std::min(blocks, static_cast<int>(static_cast<size_t>(device.most_shared() + 1024) / shared));
-}
-DRIVER cuOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, void* handle, int threads, size_t dynamic_bytes) {
-  LOCKED;
-  const Function* function = function_of(handle);
-  if (!function || threads <= 0) return INVALID_VALUE;
-  *blocks = blocks_at_a_time(*function, threads, dynamic_bytes);
-  return SUCCESS;
-}
-DRIVER cuOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(int* blocks, void* handle, int threads,
-                                                            size_t dynamic_bytes, u32) {
-  return cuOccupancyMaxActiveBlocksPerMultiprocessor(blocks, handle, threads, dynamic_bytes);
-}
-DRIVER cuOccupancyAvailableDynamicSMemPerBlock(size_t* bytes, void* handle, int blocks, int) {
-  LOCKED;
-  const Function* function = function_of(handle);
-  if (!function || blocks <= 0) return INVALID_VALUE;
-  size_t each = static_cast<size_t>(device.most_shared() + 1024) / static_cast<size_t>(blocks);
-  size_t taken = function->static_shared + 1024;
-  *bytes = each > taken ? each - taken : 0;
-  return SUCCESS;
-}
-DRIVER cuOccupancyMaxPotentialBlockSize(int* grid, int* block, void* handle, size_t (*)(int), size_t dynamic_bytes,
-                                        int most) {
-  LOCKED;
-  const Function* function = function_of(handle);
-  if (!function) return INVALID_VALUE;
-  *block = static_cast<int>(function->kernel->threads);
-  if (most > 0) *block = std::min(*block, most);
-  *grid = blocks_at_a_time(*function, *block, dynamic_bytes) * device.attribute(16);
   return SUCCESS;
 }
 

@@ -142,7 +142,7 @@ impl Cuda {
             let (mut held, context) = (self.lock(), self.stream.context());
             let held = &mut *held;
             self.threads.install(|| {
-                // What frees memory needs the context, and does not ask for it.
+                // See `bring_context`.
                 context.bind_to_thread()?;
                 work(held)
             })
@@ -182,9 +182,14 @@ impl Cuda {
 
 impl Drop for Cuda {
     fn drop(&mut self) {
-        // See `alone`; where it fails, what is held is freed with the process.
-        let _ = self.stream.context().bind_to_thread();
+        bring_context(&self.stream);
     }
+}
+
+/// Brings the context to this thread: what frees memory needs it, and does not ask for it. Where that fails, memory is
+/// freed with the process.
+fn bring_context(stream: &CudaStream) {
+    let _ = stream.context().bind_to_thread();
 }
 
 impl Dense for Cuda {

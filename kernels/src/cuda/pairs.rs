@@ -31,8 +31,8 @@ mod launches;
 
 pub use batch::Batch;
 
-use super::Cuda;
 use super::fault::Fault;
+use super::{Cuda, bring_context};
 use cudarc::driver::CudaSlice;
 use evenhand_core::{Error, Result};
 use launches::{Attack, MOVED_ROWS, Margins, Rows, STEPS_OF_ALL, Setting, Shape};
@@ -133,6 +133,12 @@ pub struct Pairs<'c> {
     steps: Option<CudaSlice<f32>>,
     /// Those of the last step.
     margins: Option<Margins>,
+}
+
+impl Drop for Pairs<'_> {
+    fn drop(&mut self) {
+        bring_context(&self.at.cuda.stream);
+    }
 }
 
 impl<'c> Pairs<'c> {

@@ -3,7 +3,7 @@
 use super::fault::Fault;
 use super::lists::Lists;
 use super::panels::Panels;
-use super::{Cuda, MOST_KEPT};
+use super::{Cuda, MOST_KEPT, bring_context};
 use cudarc::driver::sys::CUevent_flags::CU_EVENT_DEFAULT;
 use evenhand_core::{Compressed, Error, Result};
 use nalgebra::DMatrix;
@@ -49,6 +49,12 @@ impl Cuda {
         (0..repeats).try_for_each(|_| work())?;
         let end = self.stream.record_event(Some(CU_EVENT_DEFAULT))?;
         Ok(Duration::from_secs_f32(start.elapsed_ms(&end)? / 1000.0))
+    }
+}
+
+impl Drop for Loaded<'_> {
+    fn drop(&mut self) {
+        bring_context(&self.cuda.stream);
     }
 }
 

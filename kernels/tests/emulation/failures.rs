@@ -8,6 +8,7 @@ use evenhand_kernels::Cpu;
 use evenhand_kernels::cuda::pairs::{Batch, Descent, Pairs, Rule, Tables};
 use evenhand_kernels::cuda::{Cuda, Options, Unavailable};
 use nalgebra::DMatrix;
+use std::thread;
 
 #[test]
 fn no_device() {
@@ -157,4 +158,19 @@ fn smaller_blocks() {
         assert!(got == expected, "{memory} bytes");
         assert_eq!(cuda.top_k(&users, &rows, &items, None, 5).expect("lists in smaller blocks"), lists);
     }
+}
+
+/// What was made on one thread may go on another one, which has not used the device yet.
+#[test]
+fn freed_on_another_thread() {
+    let Some(emulated) = Emulated::take() else { return };
+    let (train, users, items) = (train(), Classes::one(3), Classes::one(70));
+    let (of, squash) = (Pointwise::Score, Squash::Tanh);
+    let problem = CellProblem { rank: 4, width: 4, train: &train, squash, of, users: &users, items: &items };
+    let cuda = open();
+    let passes = cuda.cell_passes(&problem).expect("the device works");
+    thread::spawn(|| drop(passes)).join().expect("no panic");
+    scores(&cuda).expect("the device works on");
+    thread::spawn(|| drop(cuda)).join().expect("no panic");
+    assert_eq!(emulated.live_allocations(), 0);
 }

@@ -12,11 +12,11 @@ mod cell;
 mod plan;
 mod side;
 
-use super::Cuda;
 use super::fault::Fault;
 use super::kernel::kernel;
 use super::modules::Kernels;
 use super::panels::PANEL;
+use super::{Cuda, bring_context};
 use cell::Cell;
 use cudarc::driver::{CudaSlice, CudaStream, DeviceRepr, DriverError, PinnedHostSlice};
 use evenhand_core::dense::{CellPasses, CellProblem};
@@ -405,8 +405,7 @@ impl Passes {
 
 impl Drop for Passes {
     fn drop(&mut self) {
-        // What frees memory needs the context; where it fails, it is freed with the process.
-        let _ = self.stream.context().bind_to_thread();
+        bring_context(&self.stream);
     }
 }
 
