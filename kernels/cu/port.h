@@ -36,7 +36,6 @@ __device__ __forceinline__ void wait_copies() {
 
 // Stores what is not read again soon.
 __device__ __forceinline__ void store_streaming(float4* to, float4 value) { __stcs(to, value); }
-__device__ __forceinline__ void store_streaming(float* to, float value) { __stcs(to, value); }
 
 // The nearest number with the 10 bits of TF32, ties away from zero, as the bits that mma_tf32 takes.
 __device__ __forceinline__ u32 to_tf32(float x) {

@@ -116,7 +116,6 @@ void wait_copies() {
 }
 
 inline void store_streaming(float4* to, float4 value) { *to = value; }
-inline void store_streaming(float* to, float value) { *to = value; }
 
 inline void __syncthreads(CALLED_AT) { emulator::block_barrier(emulator::Vote::none, 0, file, line); }
 inline int __syncthreads_or(int p, CALLED_AT) { return emulator::block_barrier(emulator::Vote::any, p, file, line); }
