@@ -12,12 +12,13 @@ mod plan;
 mod side;
 
 use super::Cuda;
+use super::downloads::pinned;
 use super::fault::Fault;
 use super::kernel::kernel;
 use super::modules::Kernels;
 use super::panels::PANEL;
 use cell::Cell;
-use cudarc::driver::{CudaSlice, CudaStream, DeviceRepr, DriverError};
+use cudarc::driver::{CudaSlice, CudaStream, DeviceRepr, DriverError, PinnedHostSlice};
 use evenhand_core::dense::{CellPasses, CellProblem};
 use evenhand_core::{Error, Result};
 use nalgebra::DMatrix;
@@ -28,6 +29,9 @@ use std::sync::Arc;
 
 /// Threads of a block of [`PutBack`].
 const THREADS: usize = 256;
+
+/// Numbers that one task of the CPU copies or adds.
+const TOGETHER: usize = 1 << 14;
 
 kernel! {
     /// Brings rows of factors into panels and into rows in the order of the passes.
@@ -90,6 +94,8 @@ struct Loaded {
     class_starts: CudaSlice<u32>,
     /// Rows as the trainer has them: factors on their way there, gradients on their way back.
     raw: CudaSlice<f32>,
+    /// The same on the host, in memory that the bus reads and writes on its own.
+    pinned: PinnedHostSlice<f32>,
     panels: CudaSlice<f32>,
     rows: CudaSlice<f32>,
     /// The training rows where this side has the owners.
@@ -120,8 +126,6 @@ pub(super) struct Passes {
     errors: CudaSlice<f32>,
     partial: CudaSlice<f32>,
     squares: CudaSlice<f64>,
-    /// A gradient on the host.
-    received: Vec<f32>,
 }
 
 impl Cuda {
@@ -161,6 +165,7 @@ impl Passes {
                 classes: upload(stream, &side.classes)?,
                 class_starts: upload(stream, &side.class_starts)?,
                 raw: stream.alloc_zeros(plan.counts[s] * width)?,
+                pinned: pinned(stream, plan.counts[s] * width)?,
                 panels: stream.alloc_zeros(panels * rank)?,
                 rows: stream.alloc_zeros(panels * plan.stride)?,
                 begins: upload(stream, &rows.begins)?,
@@ -189,7 +194,6 @@ impl Passes {
             errors: stream.alloc_zeros((train.len() * plan.groups()).max(1))?,
             partial: stream.alloc_zeros(plan.partial())?,
             squares: stream.alloc_zeros(plan.squares())?,
-            received: vec![0.0; plan.counts.into_iter().max().unwrap_or(0) * width],
         })
     }
 
@@ -207,8 +211,9 @@ impl Passes {
     fn load(&mut self, side: usize, factors: &[f32]) -> Result<(), DriverError> {
         let Self { stream, kernels, plan, rank, width, .. } = self;
         let count = plan.counts[side];
-        let Loaded { order, raw, panels, rows, .. } = &mut self.sides[side];
-        stream.memcpy_htod(factors, raw)?;
+        let Loaded { order, raw, pinned, panels, rows, .. } = &mut self.sides[side];
+        copy(factors, pinned.as_mut_slice()?);
+        stream.memcpy_htod(pinned, raw)?;
         let grid = (count.div_ceil(PANEL) as u32, plan.stride.div_ceil(PANEL) as u32, 1);
         #[expect(unsafe_code, reason = "launches foreign code")]
         // SAFETY: `raw` holds `count` rows of `width` numbers, panels and rows whole panels.
@@ -364,16 +369,19 @@ impl Passes {
         // Users last: their blocks' sums of squares are those that stay.
         self.compute_gradient(1, accuracy)?;
         self.compute_gradient(0, accuracy)?;
-        for (side, to) in self.sides.iter().zip(to) {
-            let received = &mut self.received[..to.len()];
-            self.stream.memcpy_dtoh(&side.raw, received)?;
-            self.stream.synchronize()?;
-            to.par_iter_mut().zip(received).for_each(|(to, from)| *to += *from);
+        for Loaded { raw, pinned, .. } in &mut self.sides {
+            self.stream.memcpy_dtoh(raw, pinned)?;
         }
         let blocks = self.plan.parts(0) * self.plan.counts[0].div_ceil(self.plan.owners);
         let mut squares = vec![0.0; blocks];
         self.stream.memcpy_dtoh(&self.squares.slice(..blocks), &mut squares)?;
         self.stream.synchronize()?;
+        for (side, to) in self.sides.iter().zip(to) {
+            let chunks = side.pinned.as_slice()?.par_chunks(TOGETHER);
+            to.par_chunks_mut(TOGETHER).zip(chunks).for_each(|(to, from)| {
+                to.iter_mut().zip(from).for_each(|(to, from)| *to += from);
+            });
+        }
         Ok(squares.iter().sum())
     }
 }
@@ -400,6 +408,10 @@ impl CellPasses for Passes {
         let squares = self.compute_gradients(coefficient, accuracy, [users, items]);
         squares.map_err(|error| Fault::from(error).into_error(&self.device))
     }
+}
+
+fn copy(from: &[f32], to: &mut [f32]) {
+    to.par_chunks_mut(TOGETHER).zip(from.par_chunks(TOGETHER)).for_each(|(to, from)| to.copy_from_slice(from));
 }
 
 /// The numbers on the device; a place for one where there are none.
