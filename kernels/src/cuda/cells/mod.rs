@@ -389,7 +389,9 @@ impl Passes {
 impl CellPasses for Passes {
     fn sums(&mut self, users: &[f32], items: &[f32]) -> Result<DMatrix<f64>> {
         self.check(users, items)?;
-        let loaded = self.load(0, users).and_then(|()| self.load(1, items));
+        // Pinned memory does not wait for copies by itself, and a call that failed may have left some under way.
+        let idle = self.stream.synchronize();
+        let loaded = idle.and_then(|()| self.load(0, users)).and_then(|()| self.load(1, items));
         loaded.and_then(|()| self.compute_sums()).map_err(|error| Fault::from(error).into_error(&self.device))
     }
 
