@@ -57,8 +57,8 @@ const BUGS: &[Bug] = &[
     },
     Bug {
         name: "no barrier after lists are merged",
-        original: "merge_above(Capacity);\n      __syncthreads();",
-        replacement: "merge_above(Capacity);",
+        original: "merge_above(Capacity / 2);\n      __syncthreads();",
+        replacement: "merge_above(Capacity / 2);",
         ..TOP_K
     },
     Bug {
