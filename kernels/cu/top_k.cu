@@ -197,9 +197,9 @@ __device__ __forceinline__ void select(const float* users, const float* items, c
     }
     mask = candidates.offer(sums, mask, first_item);
     while (__syncthreads_or(mask != 0)) {
-      // Lists that are half full are merged as well: all threads wait for the merging anyway, and most warps would for one
-      // of them.
-      merge_above(Capacity / 2);
+      // Lists that are a quarter full are merged as well: all threads wait anyway, and most warps would for the merging
+      // of one.
+      merge_above(Capacity / 4);
       __syncthreads();
 #pragma unroll
       for (u32 i = 0; i < Scores::ROWS; i++) levels[i] = score_of(floors[Scores::user(i)]);

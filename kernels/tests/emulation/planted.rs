@@ -57,8 +57,8 @@ const BUGS: &[Bug] = &[
     },
     Bug {
         name: "no barrier after lists are merged",
-        original: "merge_above(Capacity / 2);\n      __syncthreads();",
-        replacement: "merge_above(Capacity / 2);",
+        original: "merge_above(Capacity / 4);\n      __syncthreads();",
+        replacement: "merge_above(Capacity / 4);",
         ..TOP_K
     },
     Bug {
