@@ -74,7 +74,8 @@ cell_sums(const float* __restrict__ rows, const float* __restrict__ columns, con
     u32 column = Terms::item(0);
 #pragma unroll
     for (u32 i = 0; i < Terms::ROWS; i++)
-      *reinterpret_cast<float4*>(&own[Terms::user(i)][place(Terms::user(i), column)]) = make_float4(z[i][0], z[i][1], z[i][2], z[i][3]);
+      *reinterpret_cast<float4*>(&own[Terms::user(i)][place(Terms::user(i), column)]) =
+          make_float4(z[i][0], z[i][1], z[i][2], z[i][3]);
     // Not unrolled: the code of one row is long.
 #pragma unroll 1
     for (u32 i = 0; i < Terms::ROWS; i++) {
