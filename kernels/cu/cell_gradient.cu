@@ -46,10 +46,11 @@ struct Gradient {
     float twice_accuracy;
   };
 
-  // Where four owners of a panel stand in the row of an other: so that neither 16 threads that write for 4 others each,
-  // nor those that read for one other, meet in a bank.
+  // Where four owners of a panel stand in the row of an other: so that neither the 4 x 8 threads of a warp that write
+  // for 4 others each, nor those that read for one other, meet in a bank. 8 threads write at a time, and neighbours have
+  // other owners, whose last bit differs; so others change the bits beside it.
   static __device__ __forceinline__ u32 quad(u32 panel, u32 owners, u32 other) {
-    return (panel * 16 + (owners ^ other / 4)) * 4;
+    return (panel * 16 + (owners ^ other / 4 * 2 % 16)) * 4;
   }
 
   static __device__ __forceinline__ float& at(Shared& shared, u32 place) {
@@ -103,11 +104,11 @@ struct Gradient {
     // Not unrolled: the code of four cells is long.
 #pragma unroll 1
     for (u32 n = 0; n < ROWS; n++) {
-      u32 other = threadIdx.x % 16 * 4 + n % 4, panel = n / 4;
-      float4* at = reinterpret_cast<float4*>(&shared.flow[other][quad(panel, threadIdx.x / 16, other)]);
+      u32 other = Scores::item(n % 4), panel = n / 4;
+      float4* at = reinterpret_cast<float4*>(&shared.flow[other][quad(panel, Scores::user_quad(), other)]);
       float z[4] = {at->x, at->y, at->z, at->w};
       if (pulls(cell, z)) {
-        u32 owner = owner_tile * OWNERS + panel * PANEL + threadIdx.x / 16 * 4;
+        u32 owner = owner_tile * OWNERS + Scores::user(4 * panel);
         uint4 classes = *reinterpret_cast<const uint4*>(task.owner_classes + owner);
         const float* of_other = task.coefficients + task.other_classes[first_other + other] * task.other_step;
         z[0] *= of_other[classes.x * task.owner_step];
@@ -134,7 +135,7 @@ struct Gradient {
 #pragma unroll
       for (u32 p = 0; p < Panels; p++)
         *reinterpret_cast<float4*>(&w[4 * p]) =
-            *reinterpret_cast<const float4*>(&shared.flow[other][quad(p, threadIdx.x / 16, other)]);
+            *reinterpret_cast<const float4*>(&shared.flow[other][quad(p, Scores::user_quad(), other)]);
       load(v, &shared.rows[other][factor(0)]);
 #pragma unroll
       for (u32 i = 0; i < ROWS; i++)
@@ -151,7 +152,7 @@ struct Gradient {
   // The factor of column `j` of this thread: 4 side by side, as far as there are as many.
   static __device__ __forceinline__ u32 factor(u32 j) {
     constexpr u32 TOGETHER = COLUMNS < 4 ? COLUMNS : 4;
-    return j / 4 * PANEL + threadIdx.x % 16 * TOGETHER + j % 4;
+    return j / 4 * PANEL + Scores::item_quad() * TOGETHER + j % 4;
   }
 
   static __device__ __forceinline__ void load(float (&v)[COLUMNS], const float* from) {
@@ -219,7 +220,7 @@ struct Gradient {
 #pragma unroll
           for (u32 j = 0; j < 4; j++) {
             u32 other = Scores::item(j);
-            *reinterpret_cast<float4*>(&shared.flow[other][quad(p, threadIdx.x / 16, other)]) =
+            *reinterpret_cast<float4*>(&shared.flow[other][quad(p, Scores::user_quad(), other)]) =
                 make_float4(z[4 * p][j], z[4 * p + 1][j], z[4 * p + 2][j], z[4 * p + 3][j]);
           }
       }

@@ -19,9 +19,12 @@ union TermRoom {
   double sums[16][Terms::ITEMS];
 };
 
+// Where a term stands in its row: so that threads of a warp that write four rows apart do not meet in a bank.
+__device__ __forceinline__ u32 place(u32 row, u32 column) { return column ^ row / 4 % 2 * 16; }
+
 // Adds each thread's sums of four columns to those of `run`, and sets them to zero.
 __device__ __forceinline__ void close_run(TermRoom& room, float (&part)[4], double (&totals)[4], double* run) {
-  u32 at = threadIdx.x / 16, column = threadIdx.x % 16 * 4;
+  u32 at = Terms::user_quad(), column = Terms::item(0);
   // Others may still read slabs or terms.
   __syncthreads();
 #pragma unroll
@@ -71,11 +74,12 @@ cell_sums(const float* __restrict__ rows, const float* __restrict__ columns, con
     u32 column = Terms::item(0);
 #pragma unroll
     for (u32 i = 0; i < Terms::ROWS; i++)
-      *reinterpret_cast<float4*>(&own[Terms::user(i)][column]) = make_float4(z[i][0], z[i][1], z[i][2], z[i][3]);
+      *reinterpret_cast<float4*>(&own[Terms::user(i)][place(Terms::user(i), column)]) =
+          make_float4(z[i][0], z[i][1], z[i][2], z[i][3]);
     // Not unrolled: the code of one row is long.
 #pragma unroll 1
     for (u32 i = 0; i < Terms::ROWS; i++) {
-      float4* at = reinterpret_cast<float4*>(&own[Terms::user(i)][column]);
+      float4* at = reinterpret_cast<float4*>(&own[Terms::user(i)][place(Terms::user(i), column)]);
       float term[4] = {at->x, at->y, at->z, at->w};
       terms(cell, term);
       if (whole) {
@@ -103,7 +107,7 @@ cell_sums(const float* __restrict__ rows, const float* __restrict__ columns, con
       u32 run = head + task / PANEL, at = task % PANEL;
       u32 from = starts[run] > first ? starts[run] : first, to = starts[run + 1] < end ? starts[run + 1] : end;
       float sum = 0.0f;
-      for (u32 row = from; row < to; row++) sum += room.terms[row - first][at];
+      for (u32 row = from; row < to; row++) sum += room.terms[row - first][place(row - first, at)];
       out[run * stride + at] += sum;
     }
   }

@@ -36,7 +36,19 @@ __device__ __forceinline__ void wait_copies() {
 
 // Stores what is not read again soon.
 __device__ __forceinline__ void store_streaming(float4* to, float4 value) { __stcs(to, value); }
-__device__ __forceinline__ void store_streaming(float* to, float value) { __stcs(to, value); }
+
+// 2^x within 2^-22 of it, 1 for 0; what is below 2^-126 may be 0.
+__device__ __forceinline__ float fast_exp2(float x) {
+  float y;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
+// 1 / x within 2^-23 of it, for x from 2^-126 to 2^126.
+__device__ __forceinline__ float fast_reciprocal(float x) {
+  float y;
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
 
 // The nearest number with the 10 bits of TF32, ties away from zero, as the bits that mma_tf32 takes.
 __device__ __forceinline__ u32 to_tf32(float x) {

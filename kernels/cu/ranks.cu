@@ -81,12 +81,12 @@ ranks(const float* __restrict__ users, const float* __restrict__ items, const u3
 #pragma unroll
     for (u32 i = 0; i < Scores::ROWS; i++) {
       u32 row = Scores::user(i);
-      // A warp has two rows at a time, each in one half of its lanes.
-      u32 most = max(few_counts[row], few_counts[row ^ 4]);
+      // A warp has four rows at a time, each in eight of its lanes.
+      u32 most = max(max(few_counts[row], few_counts[row ^ 4]), max(few_counts[row ^ 8], few_counts[row ^ 12]));
 #pragma unroll 1
       for (u32 place = 0; place < most; place++) {
         float target = few[row][place];
-        // Both counts in one number: the sum over 16 lanes is at most 128.
+        // Both counts in one number: the sum over 8 lanes is at most 64.
         u32 counts = 0;
 #pragma unroll
         for (u32 j = 0; j < Scores::COLUMNS; j++) {
@@ -94,10 +94,11 @@ ranks(const float* __restrict__ users, const float* __restrict__ items, const u3
           counts += sums[i][j] == target ? 1u << 16 : 0u;
         }
 #pragma unroll
-        for (u32 lanes = 8; lanes > 0; lanes /= 2) counts += __shfl_xor_sync(ALL_LANES, counts, lanes);
-        if (threadIdx.x % 16 == 0) {
-          higher[row][place] += counts & 0xffffu;
-          as_high[row][place] += counts >> 16;
+        for (u32 lanes = 8; lanes > 1; lanes /= 2) counts += __shfl_xor_sync(ALL_LANES, counts, lanes);
+        // Another warp has the other items of the row.
+        if (counts != 0 && Scores::item_quad() % 8 == 0) {
+          atomicAdd(&higher[row][place], counts & 0xffffu);
+          if (counts >> 16) atomicAdd(&as_high[row][place], counts >> 16);
         }
       }
     }

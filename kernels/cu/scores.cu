@@ -3,7 +3,8 @@
 
 using Scores = Tile<2, 2>;
 
-// out[u * stride + i] for `user_count` users and `item_count` items. Grid: tiles of 128 items x tiles of 128 users.
+// out[u * stride + i] for `user_count` users and `item_count` items. The stride is a multiple of 4: rows are written 16
+// bytes at a time, up to 3 numbers more than there are items. Grid: tiles of 128 items x tiles of 128 users.
 KERNEL(256, 2)
 scores(const float* __restrict__ users, const float* __restrict__ items, float* __restrict__ out, u32 user_count,
        u32 item_count, u32 rank, u64 stride) {
@@ -11,8 +12,6 @@ scores(const float* __restrict__ users, const float* __restrict__ items, float* 
   float sums[Scores::ROWS][Scores::COLUMNS];
   u32 user_panels = (user_count + PANEL - 1) / PANEL, item_panels = (item_count + PANEL - 1) / PANEL;
   Scores::products(shared, users, blockIdx.y * 2, user_panels, items, blockIdx.x * 2, item_panels, rank, sums);
-  // Rows of 16-byte aligned starts take 16 bytes at a time.
-  bool aligned = stride % 4 == 0;
 #pragma unroll
   for (u32 i = 0; i < Scores::ROWS; i++) {
     u32 user = blockIdx.y * Scores::USERS + Scores::user(i);
@@ -20,15 +19,9 @@ scores(const float* __restrict__ users, const float* __restrict__ items, float* 
 #pragma unroll
     for (u32 j = 0; j < Scores::COLUMNS; j += 4) {
       u32 item = blockIdx.x * Scores::ITEMS + Scores::item(j);
-      float* to = out + user * stride + item;
-      if (aligned && item + 3 < item_count) {
-        store_streaming(reinterpret_cast<float4*>(to),
-                        make_float4(sums[i][j], sums[i][j + 1], sums[i][j + 2], sums[i][j + 3]));
-      } else {
-#pragma unroll
-        for (u32 q = 0; q < 4; q++)
-          if (item + q < item_count) store_streaming(to + q, sums[i][j + q]);
-      }
+      if (item >= item_count) continue;
+      store_streaming(reinterpret_cast<float4*>(out + user * stride + item),
+                      make_float4(sums[i][j], sums[i][j + 1], sums[i][j + 2], sums[i][j + 3]));
     }
   }
 }

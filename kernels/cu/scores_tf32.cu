@@ -92,7 +92,8 @@ struct Warp {
   }
 };
 
-// out[u * stride + i] for `user_count` users and `item_count` items. Grid: tiles of 128 items x tiles of 128 users.
+// out[u * stride + i] for `user_count` users and `item_count` items. The stride is a multiple of 4: rows are written 16
+// bytes at a time, up to 3 numbers more than there are items. Grid: tiles of 128 items x tiles of 128 users.
 KERNEL(256, 2)
 scores_tf32(const float* __restrict__ users, const float* __restrict__ items, float* __restrict__ out, u32 user_count,
             u32 item_count, u32 rank, u64 stride) {
@@ -107,8 +108,6 @@ scores_tf32(const float* __restrict__ users, const float* __restrict__ items, fl
   u32 user_panels = (user_count + PANEL - 1) / PANEL, item_panels = (item_count + PANEL - 1) / PANEL;
   TensorScores::each_slab(shared, users, blockIdx.y * 2, user_panels, items, blockIdx.x * 2, item_panels, rank,
                           [&](const TensorScores::Slabs& slabs) { Warp::multiply(slabs, sums); });
-  // Rows of 16-byte aligned starts take 16 bytes at a time.
-  bool aligned = stride % 4 == 0;
   u32 first_user = blockIdx.y * TensorScores::USERS + Warp::user_panel() * PANEL + 2 * Warp::group();
   u32 first_item = blockIdx.x * TensorScores::ITEMS + Warp::item_panel() * PANEL + Warp::first_item();
 #pragma unroll
@@ -120,17 +119,12 @@ scores_tf32(const float* __restrict__ users, const float* __restrict__ items, fl
 #pragma unroll
       for (u32 p = 0; p < Warp::PAIRS; p++) {
         u32 item = first_item + 16 * p + 4 * Warp::member();
-        float* to = out + user * stride + item;
+        if (item >= item_count) continue;
         float four[4];
 #pragma unroll
         for (u32 q = 0; q < 4; q++) four[q] = sums[r][p][q % 2][2 * half + q / 2];
-        if (aligned && item + 3 < item_count) {
-          store_streaming(reinterpret_cast<float4*>(to), make_float4(four[0], four[1], four[2], four[3]));
-        } else {
-#pragma unroll
-          for (u32 q = 0; q < 4; q++)
-            if (item + q < item_count) store_streaming(to + q, four[q]);
-        }
+        store_streaming(reinterpret_cast<float4*>(out + user * stride + item),
+                        make_float4(four[0], four[1], four[2], four[3]));
       }
     }
 }

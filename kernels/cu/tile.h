@@ -31,28 +31,26 @@ struct Tile {
     Slabs slabs[2];
   };
 
-  // The user of the tile that row `i` of this thread's sums belongs to, and the item of column `j`.
-  static __device__ __forceinline__ u32 user(u32 i) { return i / 4 * PANEL + threadIdx.x / 16 * 4 + i % 4; }
-  static __device__ __forceinline__ u32 item(u32 j) { return j / 4 * PANEL + threadIdx.x % 16 * 4 + j % 4; }
-
-  // Starts to copy the slab of factors from `first` on of the panel `panel` of `panels`; zeros where there is none.
-  static __device__ __forceinline__ void load(float (&to)[SLAB][Stride], const float* from, u32 panel, u32 panels,
-                                              u32 first, u32 rank) {
-    u32 factor = threadIdx.x / 16, at = threadIdx.x % 16 * 4;
-    bool there = panel < panels && first + factor < rank;
-    const float* source = from + (static_cast<u64>(panel) * rank + first + factor) * PANEL + at;
-    copy_async(&to[factor][at], there ? source : from, there);
+  // Which four users, or items, of each panel are this thread's. A warp has 4 x 8 of such fours, not 2 x 16: fewer
+  // numbers to read for as many products. Lanes side by side share items, lanes two apart users: so half a warp at a
+  // time reads what it needs, of either, in one step, as shared memory gives it 128 bytes only where such lanes agree.
+  static __device__ __forceinline__ u32 user_quad() {
+    return threadIdx.x / 64 * 4 + threadIdx.x / 16 % 2 * 2 + threadIdx.x % 2;
   }
+  static __device__ __forceinline__ u32 item_quad() { return threadIdx.x / 32 % 2 * 8 + threadIdx.x / 2 % 8; }
 
-  static __device__ __forceinline__ void load_all(Slabs& to, const float* users, u32 user_panel, u32 user_panels,
-                                                  const float* items, u32 item_panel, u32 item_panels, u32 first,
-                                                  u32 rank) {
-    // Not unrolled: addresses kept from slab to slab would cost the sums their registers.
-#pragma unroll 1
-    for (u32 p = 0; p < UserPanels; p++) load(to.users[p], users, user_panel + p, user_panels, first, rank);
-#pragma unroll 1
-    for (u32 p = 0; p < ItemPanels; p++) load(to.items[p], items, item_panel + p, item_panels, first, rank);
-    commit_copies();
+  // The user of the tile that row `i` of this thread's sums belongs to, and the item of column `j`.
+  static __device__ __forceinline__ u32 user(u32 i) { return i / 4 * PANEL + user_quad() * 4 + i % 4; }
+  static __device__ __forceinline__ u32 item(u32 j) { return j / 4 * PANEL + item_quad() * 4 + j % 4; }
+
+  // Starts to copy a slab of factors of each of `Panels` panels, `step` numbers apart, of which so many are there; zeros
+  // for others, and for factors that are not `there`. `from` are the four numbers of this thread in the first of them.
+  template <u32 Panels>
+  static __device__ __forceinline__ void load(float (&to)[Panels][SLAB][Stride], const float* from, u64 step,
+                                              u32 panels, bool there) {
+    u32 factor = threadIdx.x / 16, at = threadIdx.x % 16 * 4;
+#pragma unroll
+    for (u32 p = 0; p < Panels; p++) copy_async(&to[p][factor][at], from + p * step, there && p < panels);
   }
 
   // `sums` become the scores of the users from panel `user_panel` on against the items from panel `item_panel` on. All
@@ -73,17 +71,29 @@ struct Tile {
   static __device__ __forceinline__ void each_slab(Shared& shared, const float* users, u32 user_panel, u32 user_panels,
                                                    const float* items, u32 item_panel, u32 item_panels, u32 rank,
                                                    Multiply multiply) {
-    u32 slabs = (rank + SLAB - 1) / SLAB;
+    u32 slabs = (rank + SLAB - 1) / SLAB, factor = threadIdx.x / 16, at = threadIdx.x % 16 * 4;
+    u64 step = static_cast<u64>(rank) * PANEL;
+    users += user_panel * step + factor * PANEL + at;
+    items += item_panel * step + factor * PANEL + at;
+    // None where the first is beyond the last one.
+    user_panels = user_panel < user_panels ? user_panels - user_panel : 0;
+    item_panels = item_panel < item_panels ? item_panels - item_panel : 0;
+    auto load_next = [&](Slabs& to) {
+      load<UserPanels>(to.users, users, step, user_panels, factor < rank);
+      load<ItemPanels>(to.items, items, step, item_panels, factor < rank);
+      commit_copies();
+      users += SLAB * PANEL;
+      items += SLAB * PANEL;
+      factor += SLAB;
+    };
     // Some threads may still read what an earlier call has left.
     __syncthreads();
-    load_all(shared.slabs[0], users, user_panel, user_panels, items, item_panel, item_panels, 0, rank);
+    load_next(shared.slabs[0]);
     for (u32 s = 0; s < slabs; s++) {
       wait_copies<0>();
       // The slab is there for all threads, and all have done with the one before.
       __syncthreads();
-      if (s + 1 < slabs)
-        load_all(shared.slabs[(s + 1) % 2], users, user_panel, user_panels, items, item_panel, item_panels,
-                 (s + 1) * SLAB, rank);
+      if (s + 1 < slabs) load_next(shared.slabs[(s + 1) % 2]);
       multiply(shared.slabs[s % 2]);
     }
   }
@@ -95,11 +105,11 @@ struct Tile {
 #pragma unroll
       for (u32 p = 0; p < UserPanels; p++)
         *reinterpret_cast<float4*>(&u[4 * p]) =
-            *reinterpret_cast<const float4*>(&slabs.users[p][factor][threadIdx.x / 16 * 4]);
+            *reinterpret_cast<const float4*>(&slabs.users[p][factor][user_quad() * 4]);
 #pragma unroll
       for (u32 p = 0; p < ItemPanels; p++)
         *reinterpret_cast<float4*>(&v[4 * p]) =
-            *reinterpret_cast<const float4*>(&slabs.items[p][factor][threadIdx.x % 16 * 4]);
+            *reinterpret_cast<const float4*>(&slabs.items[p][factor][item_quad() * 4]);
 #pragma unroll
       for (u32 i = 0; i < ROWS; i++)
 #pragma unroll

@@ -2,7 +2,7 @@
 //
 // A block has 64 users and goes through tiles of 128 items. A score that reaches the level of its row, that of the
 // worst of its best k so far, becomes a candidate: a key goes to the row's list in shared memory. When a list
-// overflows, a warp merges it into the row's sorted keys, which are in global memory; the level rises, and the
+// overflows, warps merge it and others into the rows' sorted keys, which are in global memory; levels rise, and the
 // candidates that had no place try again. Keys are all different and merging takes the largest ones, so the result
 // depends neither on the order of the items nor on which thread comes first. Items that the user has seen are looked
 // up when candidates are merged: a warp then has many to look up at once, and few come that far.
@@ -197,7 +197,9 @@ __device__ __forceinline__ void select(const float* users, const float* items, c
     }
     mask = candidates.offer(sums, mask, first_item);
     while (__syncthreads_or(mask != 0)) {
-      merge_above(Capacity);
+      // Lists that are a quarter full are merged as well: all threads wait anyway, and most warps would for the merging
+      // of one.
+      merge_above(Capacity / 4);
       __syncthreads();
 #pragma unroll
       for (u32 i = 0; i < Scores::ROWS; i++) levels[i] = score_of(floors[Scores::user(i)]);

@@ -224,6 +224,18 @@ DRIVER cuMemAllocAsync(u64* at, size_t bytes, void* stream) {
   LOCKED;
   return valid_stream(stream) ? allocate(at, bytes) : INVALID_HANDLE;
 }
+// Pools are not modelled: what is freed is gone at once.
+DRIVER cuDeviceGetDefaultMemPool(void** pool, int ordinal) {
+  LOCKED;
+  if (ordinal < 0 || ordinal >= devices) return INVALID_DEVICE;
+  *pool = contexts + ordinal;
+  return SUCCESS;
+}
+DRIVER cuMemPoolSetAttribute(void* pool, int attribute, void* value) {
+  LOCKED;
+  constexpr int RELEASE_THRESHOLD = 4;
+  return pool && value && attribute == RELEASE_THRESHOLD ? SUCCESS : INVALID_VALUE;
+}
 DRIVER cuMemFree_v2(u64 at) {
   LOCKED;
   return release(at);

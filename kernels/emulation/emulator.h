@@ -116,7 +116,6 @@ void wait_copies() {
 }
 
 inline void store_streaming(float4* to, float4 value) { *to = value; }
-inline void store_streaming(float* to, float value) { *to = value; }
 
 inline void __syncthreads(CALLED_AT) { emulator::block_barrier(emulator::Vote::none, 0, file, line); }
 inline int __syncthreads_or(int p, CALLED_AT) { return emulator::block_barrier(emulator::Vote::any, p, file, line); }
@@ -234,6 +233,13 @@ inline float __fdividef(float a, float b) { return a / b; }
 #define __expf(x) expf(x)
 #define __logf(x) logf(x)
 #define rsqrtf(x) emulator::one_over_root(x)
+
+// As far off as they may be, to one side or the other.
+inline float off_by(float exact, float error, float x) {
+  return exact * (__float_as_uint(x) & 1u ? 1.0f + error : 1.0f - error);
+}
+inline float fast_exp2(float x) { return x == 0.0f ? 1.0f : x < -126.0f ? 0.0f : off_by(exp2f(x), 0x1p-22f, x); }
+inline float fast_reciprocal(float x) { return off_by(1.0f / x, 0x1p-23f, x); }
 
 // The nearest number with the 10 bits of TF32, ties away from zero.
 inline u32 to_tf32(float x) {

@@ -74,8 +74,7 @@ def step():
     tau, h, delta, weight = 3.0, 0.01, 0.01, 0.99
     u = torch.nn.Parameter(torch.rand(users, rank, device=device) * 0.6 + 0.1)
     v = torch.nn.Parameter(torch.rand(items, rank, device=device) * 0.6 + 0.1)
-    rows = torch.randint(users, (ratings,), device=device)
-    columns = torch.randint(items, (ratings,), device=device)
+    rated = torch.randperm(users * items, device=device)[:ratings]
     values = torch.randint(1, 6, (ratings,), device=device).float()
     of_user = (torch.arange(users, device=device) >= users * 71 // 100).long()
     item = torch.arange(items, device=device)
@@ -83,7 +82,7 @@ def step():
     left = torch.nn.functional.one_hot(of_user, 2).float()
     right = torch.nn.functional.one_hot(of_item, 3).float()
     sizes = left.sum(0)[:, None] * right.sum(0)[None]
-    optimiser = torch.optim.Adam([u, v], lr=1e-3)
+    optimiser = torch.optim.Adam([u, v], lr=1e-3, fused=True)
 
     def huber_slope(x):
         return torch.where(x.abs() > delta, x.sign() * delta / 2, x)
@@ -101,8 +100,8 @@ def step():
             table[:, :2] = pull / sizes[:, :2]
             coefficient = pull.sum() / (users * items) - left @ table @ right.T
             slope = weight * coefficient * torch.exp(-0.5 * t * t) / (math.sqrt(2 * math.pi) * h)
-            error = y[rows, columns] - values
-            slope.index_put_((rows, columns), (1 - weight) * 2 / ratings * error, accumulate=True)
+            error = y.view(-1)[rated] - values
+            slope.view(-1).index_add_(0, rated, error, alpha=(1 - weight) * 2 / ratings)
         y.backward(slope)
         optimiser.step()
 

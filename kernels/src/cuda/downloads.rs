@@ -4,7 +4,7 @@
 //! CPU copies to where it belongs. From pageable memory the driver would copy in small pieces, and the device wait.
 
 use super::fault::Fault;
-use cudarc::driver::{CudaEvent, CudaSlice, CudaStream, PinnedHostSlice};
+use cudarc::driver::{CudaEvent, CudaSlice, CudaStream, DriverError, PinnedHostSlice};
 use rayon::prelude::*;
 use std::ops::Range;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ pub(in crate::cuda) struct Downloads {
 struct Slot {
     device: CudaSlice<f32>,
     pinned: PinnedHostSlice<f32>,
-    /// Where in the result that belongs which is under way, and its arrival.
+    /// Of which rows of the result that is which is under way, and its arrival.
     pending: Option<(Range<usize>, CudaEvent)>,
 }
 
@@ -80,20 +80,22 @@ impl Downloads {
         2 * self.len * size_of::<f32>()
     }
 
-    /// Fills `out` range by range: `compute` fills the numbers of a range on the device, on the stream `kernels`.
+    /// Fills `out`, rows of the first of two lengths, in ranges of them: `compute` fills rows of the second length on the
+    /// device, on the stream `kernels`, of which the beginning belongs in `out`.
     ///
     /// # Errors
     /// The first one of `compute` or of the driver; then nothing is under way any more.
     pub(in crate::cuda) fn fill(
         &mut self,
         out: &mut [f32],
+        lengths: [usize; 2],
         ranges: impl Iterator<Item = Range<usize>>,
         kernels: &CudaStream,
         compute: impl FnMut(Range<usize>, &mut CudaSlice<f32>) -> Result<(), Fault>,
     ) -> Result<(), Fault> {
         // What has failed before belongs to another result.
         self.slots.iter_mut().for_each(|slot| slot.pending = None);
-        let done = self.take_turns(out, ranges, kernels, compute);
+        let done = self.take_turns(out, lengths, ranges, kernels, compute);
         if done.is_err() {
             // Buffers may be written to as long as copies are under way. A device that is lost fails here too, and
             // copies nothing.
@@ -105,6 +107,7 @@ impl Downloads {
     fn take_turns(
         &mut self,
         out: &mut [f32],
+        lengths: [usize; 2],
         ranges: impl Iterator<Item = Range<usize>>,
         kernels: &CudaStream,
         mut compute: impl FnMut(Range<usize>, &mut CudaSlice<f32>) -> Result<(), Fault>,
@@ -113,37 +116,48 @@ impl Downloads {
         for range in ranges {
             last = 1 - last;
             let slot = &mut self.slots[last];
-            slot.finish(out)?;
+            slot.finish(out, lengths)?;
             compute(range.clone(), &mut slot.device)?;
             self.stream.join(kernels)?;
-            let to = &mut slot.pinned.as_mut_slice()?[..range.len()];
-            self.stream.memcpy_dtoh(&slot.device.slice(..range.len()), to)?;
+            let computed = range.len() * lengths[1];
+            let to = &mut slot.pinned.as_mut_slice()?[..computed];
+            self.stream.memcpy_dtoh(&slot.device.slice(..computed), to)?;
             slot.pending = Some((range, self.stream.record_event(None)?));
         }
-        self.slots[1 - last].finish(out)?;
-        self.slots[last].finish(out)
+        self.slots[1 - last].finish(out, lengths)?;
+        self.slots[last].finish(out, lengths)
     }
+}
+
+/// So many zeros in memory of the host that the bus reads and writes on its own. It is no slower for the CPU, either.
+pub(in crate::cuda) fn pinned(stream: &Arc<CudaStream>, len: usize) -> Result<PinnedHostSlice<f32>, DriverError> {
+    #[expect(unsafe_code, reason = "fills memory that has anything in it")]
+    // SAFETY: nothing reads it before it is filled, and any bits are a number.
+    let mut pinned = unsafe { stream.context().alloc_pinned_with_flags::<f32>(len, 0)? };
+    pinned.as_mut_slice()?.fill(0.0);
+    Ok(pinned)
 }
 
 impl Slot {
     fn new(len: usize, stream: &Arc<CudaStream>) -> Result<Self, Fault> {
         #[expect(unsafe_code, reason = "leaves memory as it is")]
-        // SAFETY: kernels write a range before it is copied, copies write it before it is read.
-        let (device, mut pinned) =
-            unsafe { (stream.alloc(len)?, stream.context().alloc_pinned_with_flags::<f32>(len, 0)?) };
-        pinned.as_mut_slice()?.fill(0.0);
-        Ok(Self { device, pinned, pending: None })
+        // SAFETY: kernels write a range before it is copied.
+        let device = unsafe { stream.alloc(len)? };
+        Ok(Self { device, pinned: pinned(stream, len)?, pending: None })
     }
 
     /// Waits for what is under way, and copies it to its place.
-    fn finish(&mut self, out: &mut [f32]) -> Result<(), Fault> {
+    fn finish(&mut self, out: &mut [f32], [length, computed]: [usize; 2]) -> Result<(), Fault> {
         let Some((range, arrival)) = self.pending.take() else { return Ok(()) };
         arrival.synchronize()?;
-        let arrived = &self.pinned.as_slice()?[..range.len()];
-        out[range]
-            .par_chunks_mut(COPIED)
-            .zip(arrived.par_chunks(COPIED))
-            .for_each(|(to, from)| to.copy_from_slice(from));
+        let arrived = &self.pinned.as_slice()?[..range.len() * computed];
+        let rows = out[range.start * length..range.end * length].par_chunks_mut(length);
+        // Tasks of many short rows, or of a part of a long one.
+        rows.zip(arrived.par_chunks(computed)).with_min_len(COPIED.div_ceil(computed)).for_each(|(to, from)| {
+            to.par_chunks_mut(COPIED).zip(from.par_chunks(COPIED)).for_each(|(to, from)| {
+                to.copy_from_slice(&from[..to.len()]);
+            });
+        });
         Ok(())
     }
 }

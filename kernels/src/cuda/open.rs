@@ -5,7 +5,7 @@ use super::held::Held;
 use super::modules::{Kernels, Modules};
 use super::{Cuda, Form, Options};
 use crate::Cpu;
-use cudarc::driver::{CudaContext, DriverError, sys};
+use cudarc::driver::{CudaContext, DriverError, result, sys};
 use evenhand_core::Dense;
 use nalgebra::DMatrix;
 use rayon::ThreadPoolBuilder;
@@ -21,12 +21,13 @@ const THREADS: usize = 4;
 
 /// What the driver must offer, all of it older than any driver for [`OLDEST`]. A library of its name without them is a stub or a
 /// broken installation, where the first call would panic.
-const SYMBOLS: [&str; 38] = [
+const SYMBOLS: [&str; 40] = [
     "cuInit",
     "cuDriverGetVersion",
     "cuDeviceGet",
     "cuDeviceGetAttribute",
     "cuDeviceGetCount",
+    "cuDeviceGetDefaultMemPool",
     "cuDeviceGetName",
     "cuDeviceTotalMem_v2",
     "cuDevicePrimaryCtxRetain",
@@ -49,6 +50,7 @@ const SYMBOLS: [&str; 38] = [
     "cuMemFreeAsync",
     "cuMemGetInfo_v2",
     "cuMemHostAlloc",
+    "cuMemPoolSetAttribute",
     "cuMemFreeHost",
     "cuMemcpyHtoDAsync_v2",
     "cuMemcpyDtoHAsync_v2",
@@ -212,13 +214,31 @@ fn take_hold(options: Options) -> Result<Cuda, Unavailable> {
         kernels: if modules.form == Form::Ptx { "ptx" } else { "fatbin" },
     };
     let stream = context.new_stream()?;
-    let held = Mutex::new(Held::new(options.memory.unwrap_or(free / 4 * 3)));
+    let budget = options.memory.unwrap_or(free / 4 * 3);
+    keep_memory(&context, budget)?;
+    let held = Mutex::new(Held::new(budget));
     let threads =
         ThreadPoolBuilder::new().num_threads(thread::available_parallelism().map_or(1, usize::from).min(THREADS));
     let threads = threads.build().map_err(|error| Unavailable::NoThreads(error.to_string()))?;
     let cuda = Cuda { facts, options, stream, kernels, held, threads };
     cuda.compare_with_cpu()?;
     Ok(cuda)
+}
+
+/// Has the driver keep so many bytes of what is freed for what is allocated next. Otherwise it gives all of it back to the
+/// system whenever something waits for the device, and takes it anew, page by page, in each call.
+#[expect(unsafe_code, reason = "calls the driver")]
+fn keep_memory(context: &CudaContext, bytes: usize) -> Result<(), DriverError> {
+    use sys::CUmemPool_attribute_enum::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD;
+    if !context.has_async_alloc() {
+        return Ok(());
+    }
+    let mut threshold = bytes as u64;
+    // SAFETY: the device is there and has a pool, whose attribute is a number of 64 bits.
+    unsafe {
+        let pool = result::device::get_default_mem_pool(context.cu_device())?;
+        result::mem_pool::set_attribute(pool, CU_MEMPOOL_ATTR_RELEASE_THRESHOLD, (&raw mut threshold).cast())
+    }
 }
 
 #[expect(unsafe_code, reason = "calls the driver")]

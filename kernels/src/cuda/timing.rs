@@ -3,6 +3,7 @@
 use super::fault::Fault;
 use super::lists::Lists;
 use super::panels::Panels;
+use super::scores::row;
 use super::{Cuda, MOST_KEPT, bring_context};
 use cudarc::driver::sys::CUevent_flags::CU_EVENT_DEFAULT;
 use evenhand_core::{Compressed, Error, Result};
@@ -66,7 +67,7 @@ impl Loaded<'_> {
     pub fn time_scores(&self, repeats: u64) -> Result<Duration> {
         let Self { cuda, users, items } = self;
         let work = || -> Result<Duration, Fault> {
-            let mut out = cuda.room(users.count as usize * items.count as usize)?;
+            let mut out = cuda.room(users.count as usize * row(items.count as usize))?;
             cuda.time(repeats, || cuda.launch_scores(users, items, &mut out))
         };
         work().map_err(|fault| cuda.error(fault))

@@ -117,7 +117,7 @@ fn margins_from_0_to_100(cuda: &Cuda) {
                 Some(biases) => biases[2 * pair + 1] - 0.5,
                 None => after.items[(0, 2 * pair + 1)] - 0.25,
             };
-            assert!((f64::from(moved) - slope).abs() < 1e-7, "{margin}: {moved}, expected {slope}");
+            assert!((f64::from(moved) - slope).abs() < 2e-7, "{margin}: {moved}, expected {slope}");
         }
     }
 }

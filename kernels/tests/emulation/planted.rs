@@ -57,8 +57,8 @@ const BUGS: &[Bug] = &[
     },
     Bug {
         name: "no barrier after lists are merged",
-        original: "merge_above(Capacity);\n      __syncthreads();",
-        replacement: "merge_above(Capacity);",
+        original: "merge_above(Capacity / 4);\n      __syncthreads();",
+        replacement: "merge_above(Capacity / 4);",
         ..TOP_K
     },
     Bug {
@@ -75,6 +75,12 @@ const BUGS: &[Bug] = &[
         ..TOP_K
     },
     Bug { name: "no barrier before counts are read", original: "__syncthreads();", nth: 1, ..RANKS },
+    Bug {
+        name: "two warps count in one place",
+        original: "atomicAdd(&higher[row][place], counts & 0xffffu);",
+        replacement: "higher[row][place] += counts & 0xffffu;",
+        ..RANKS
+    },
     Bug {
         name: "barrier in a branch that some threads take",
         original: "wait_copies<0>();",
@@ -105,20 +111,10 @@ const BUGS: &[Bug] = &[
         ..SCORES_TILE
     },
     // Edges.
-    Bug {
-        name: "a factor too many",
-        original: "first + factor < rank",
-        replacement: "first + factor <= rank",
-        ..SCORES_TILE
-    },
-    Bug { name: "a panel too many", original: "panel < panels", replacement: "panel <= panels", ..SCORES_TILE },
+    Bug { name: "a factor too many", original: "factor < rank", replacement: "factor <= rank", ..SCORES_TILE },
+    Bug { name: "a panel too many", original: "p < panels", replacement: "p <= panels", ..SCORES_TILE },
     Bug { name: "a user too many", original: "user >= user_count", replacement: "user > user_count", ..SCORES },
-    Bug {
-        name: "an item too many",
-        original: "item + q < item_count",
-        replacement: "item + q <= item_count",
-        ..SCORES
-    },
+    Bug { name: "an item too many", original: "item >= item_count", replacement: "item > item_count", ..SCORES },
     Bug {
         name: "an item too many in lists",
         original: ">= item_count - first_item) mask",
@@ -126,7 +122,6 @@ const BUGS: &[Bug] = &[
         case: "lists_of_every_length",
         ..TOP_K
     },
-    Bug { name: "rows taken for aligned", original: "stride % 4 == 0", replacement: "true", ..SCORES },
     // What is computed.
     Bug {
         name: "not fused",

@@ -12,6 +12,7 @@ mod cell;
 mod plan;
 mod side;
 
+use super::downloads::pinned;
 use super::fault::Fault;
 use super::kernel::kernel;
 use super::modules::Kernels;
@@ -27,11 +28,11 @@ use rayon::prelude::*;
 use side::{Runs, Side, TileRows};
 use std::sync::Arc;
 
-/// Numbers that one task adds to a gradient.
-const ADDED: usize = 1 << 14;
-
 /// Threads of a block of [`PutBack`].
 const THREADS: usize = 256;
+
+/// Numbers that one task of the CPU copies or adds.
+const TOGETHER: usize = 1 << 14;
 
 kernel! {
     /// Brings rows of factors into panels and into rows in the order of the passes.
@@ -94,6 +95,8 @@ struct Loaded {
     class_starts: CudaSlice<u32>,
     /// Rows as the trainer has them: factors on their way there, gradients on their way back.
     raw: CudaSlice<f32>,
+    /// The same on the host, in memory that the bus reads and writes on its own.
+    pinned: PinnedHostSlice<f32>,
     panels: CudaSlice<f32>,
     rows: CudaSlice<f32>,
     /// The training rows where this side has the owners.
@@ -124,9 +127,6 @@ pub(super) struct Passes {
     errors: CudaSlice<f32>,
     partial: CudaSlice<f32>,
     squares: CudaSlice<f64>,
-    /// The twins of the sides' raw rows on the host. From pinned memory they travel while the CPU goes on; an upload has been
-    /// read before the download that follows it on the stream is written.
-    travelling: [PinnedHostSlice<f32>; 2],
 }
 
 impl Cuda {
@@ -175,19 +175,13 @@ impl Passes {
                 classes: upload(stream, &side.classes)?,
                 class_starts: upload(stream, &side.class_starts)?,
                 raw: stream.alloc_zeros(plan.counts[s] * width)?,
+                pinned: pinned(stream, plan.counts[s] * width)?,
                 panels: stream.alloc_zeros(panels * rank)?,
                 rows: stream.alloc_zeros(panels * plan.stride)?,
                 begins: upload(stream, &rows.begins)?,
                 places: upload(stream, &rows.places)?,
                 values: upload(stream, &rows.values)?,
             })
-        };
-        let pinned = |s: usize| -> Result<PinnedHostSlice<f32>, DriverError> {
-            #[expect(unsafe_code, reason = "leaves memory as it is")]
-            // SAFETY: it is filled at once.
-            let mut rows = unsafe { stream.context().alloc_pinned_with_flags(plan.counts[s] * width, 0) }?;
-            rows.as_mut_slice()?.fill(0.0);
-            Ok(rows)
         };
         let runs = Runs::new(&sides[plan.rows], plan.chunk * ROWS);
         let classes = [problem.users.len(), problem.items.len()];
@@ -210,7 +204,6 @@ impl Passes {
             errors: stream.alloc_zeros((train.len() * plan.groups()).max(1))?,
             partial: stream.alloc_zeros(plan.partial())?,
             squares: stream.alloc_zeros(plan.squares())?,
-            travelling: [pinned(0)?, pinned(1)?],
         })
     }
 
@@ -226,11 +219,11 @@ impl Passes {
     }
 
     fn load(&mut self, side: usize, factors: &[f32]) -> Result<(), DriverError> {
-        let Self { stream, kernels, plan, rank, width, travelling, .. } = self;
+        let Self { stream, kernels, plan, rank, width, .. } = self;
         let count = plan.counts[side];
-        let Loaded { order, raw, panels, rows, .. } = &mut self.sides[side];
-        travelling[side].as_mut_slice()?.copy_from_slice(factors);
-        stream.memcpy_htod(&travelling[side], raw)?;
+        let Loaded { order, raw, pinned, panels, rows, .. } = &mut self.sides[side];
+        copy(factors, pinned.as_mut_slice()?);
+        stream.memcpy_htod(pinned, raw)?;
         let grid = (count.div_ceil(PANEL) as u32, plan.stride.div_ceil(PANEL) as u32, 1);
         #[expect(unsafe_code, reason = "launches foreign code")]
         // SAFETY: `raw` holds `count` rows of `width` numbers, panels and rows whole panels.
@@ -386,17 +379,17 @@ impl Passes {
         // Users last: their blocks' sums of squares are those that stay.
         self.compute_gradient(1, accuracy)?;
         self.compute_gradient(0, accuracy)?;
-        for (side, rows) in self.sides.iter().zip(&mut self.travelling) {
-            self.stream.memcpy_dtoh(&side.raw, rows)?;
+        for Loaded { raw, pinned, .. } in &mut self.sides {
+            self.stream.memcpy_dtoh(raw, pinned)?;
         }
         let blocks = self.plan.parts(0) * self.plan.counts[0].div_ceil(self.plan.owners);
         let mut squares = vec![0.0; blocks];
         self.stream.memcpy_dtoh(&self.squares.slice(..blocks), &mut squares)?;
         self.stream.synchronize()?;
-        for (rows, to) in self.travelling.iter().zip(to) {
-            let rows = rows.as_slice()?;
-            to.par_chunks_mut(ADDED).zip(rows.par_chunks(ADDED)).for_each(|(to, from)| {
-                to.iter_mut().zip(from).for_each(|(to, from)| *to += *from);
+        for (side, to) in self.sides.iter().zip(to) {
+            let chunks = side.pinned.as_slice()?.par_chunks(TOGETHER);
+            to.par_chunks_mut(TOGETHER).zip(chunks).for_each(|(to, from)| {
+                to.iter_mut().zip(from).for_each(|(to, from)| *to += from);
             });
         }
         Ok(squares.iter().sum())
@@ -412,7 +405,9 @@ impl Drop for Passes {
 impl CellPasses for Passes {
     fn sums(&mut self, users: &[f32], items: &[f32]) -> Result<DMatrix<f64>> {
         self.check(users, items)?;
-        let loaded = self.load(0, users).and_then(|()| self.load(1, items));
+        // Pinned memory does not wait for copies by itself, and a call that failed may have left some under way.
+        let idle = self.stream.synchronize();
+        let loaded = idle.and_then(|()| self.load(0, users)).and_then(|()| self.load(1, items));
         loaded.and_then(|()| self.compute_sums()).map_err(|error| Fault::from(error).into_error(&self.device))
     }
 
@@ -431,6 +426,10 @@ impl CellPasses for Passes {
         let squares = self.compute_gradients(coefficient, accuracy, [users, items]);
         squares.map_err(|error| Fault::from(error).into_error(&self.device))
     }
+}
+
+fn copy(from: &[f32], to: &mut [f32]) {
+    to.par_chunks_mut(TOGETHER).zip(from.par_chunks(TOGETHER)).for_each(|(to, from)| to.copy_from_slice(from));
 }
 
 /// The numbers on the device; a place for one where there are none.
