@@ -32,6 +32,7 @@ mod launches;
 pub use batch::Batch;
 
 use super::fault::Fault;
+use super::held::Lent;
 use super::{Cuda, bring_context};
 use cudarc::driver::CudaSlice;
 use evenhand_core::{Error, Result};
@@ -133,6 +134,8 @@ pub struct Pairs<'c> {
     steps: Option<CudaSlice<f32>>,
     /// Those of the last step.
     margins: Option<Margins>,
+    /// The memory of factors, biases and their sums.
+    _lent: Lent,
 }
 
 impl Drop for Pairs<'_> {
@@ -144,7 +147,8 @@ impl Drop for Pairs<'_> {
 impl<'c> Pairs<'c> {
     /// Before the first step, at factors of rank x users and rank x items, which are copied to the device.
     ///
-    /// # Errors [`Error::Shape`] where the ranks differ or are not from 1 to [`MOST_FACTORS`], or where there is not
+    /// # Errors
+    /// [`Error::Shape`] where the ranks differ or are not from 1 to [`MOST_FACTORS`], or where there is not
     /// one bias for each item; [`Error::OutOfRange`] for a rule with negative or other than finite numbers;
     /// [`Error::Device`] where memory is short or the device fails.
     pub fn new(cuda: &'c Cuda, tables: &Tables, rule: Rule) -> Result<Self> {
@@ -154,9 +158,7 @@ impl<'c> Pairs<'c> {
         let sum = if let Descent::Adagrad { start, .. } = rule.descent { start } else { 0.0 };
         let (len, biases) = (shape.numbers(), if shape.biased { shape.items } else { 1 });
         let bytes = size_of::<f32>() * (len + biases) * if adagrad { 2 } else { 1 };
-        if bytes > cuda.lock().room() {
-            return Err(cuda.error(Fault::NoRoom(bytes)));
-        }
+        let lent = cuda.with_room(|held| held.lend(bytes)).map_err(|fault| cuda.error(fault))?;
         let at = Setting { cuda, shape, rule };
         let upload = || -> Result<_, Fault> {
             let upload = |numbers: &[f32]| cuda.stream.clone_htod(numbers);
@@ -166,13 +168,14 @@ impl<'c> Pairs<'c> {
             Ok((numbers, own, sums(len.max(1))?, sums(biases.max(1))?))
         };
         let (numbers, biases, squares, bias_squares) = upload().map_err(|fault| cuda.error(fault))?;
-        Ok(Self { at, numbers, biases, squares, bias_squares, steps: None, margins: None })
+        Ok(Self { at, numbers, biases, squares, bias_squares, steps: None, margins: None, _lent: lent })
     }
 
     /// One step on `batch`, against `adversary` if there is one. Does not wait for the device. What runs away becomes
     /// infinite or NaN in the tables.
     ///
-    /// # Errors [`Error::Shape`] for lists that do not fit together or name users and items that do not exist;
+    /// # Errors
+    /// [`Error::Shape`] for lists that do not fit together or name users and items that do not exist;
     /// [`Error::OutOfRange`] for an adversary with negative or other than finite numbers; [`Error::Device`] where
     /// memory is short or the device fails, after which the factors are no longer of use.
     pub fn step(&mut self, batch: &Batch<'_>, adversary: Option<&Adversary<'_>>) -> Result<()> {

@@ -14,6 +14,7 @@ mod side;
 
 use super::downloads::pinned;
 use super::fault::Fault;
+use super::held::Lent;
 use super::kernel::kernel;
 use super::modules::Kernels;
 use super::panels::PANEL;
@@ -127,6 +128,8 @@ pub(super) struct Passes {
     errors: CudaSlice<f32>,
     partial: CudaSlice<f32>,
     squares: CudaSlice<f64>,
+    /// The memory of all of them.
+    _lent: Lent,
 }
 
 impl Cuda {
@@ -151,7 +154,7 @@ impl Cuda {
             let mut memory = held.room();
             loop {
                 let plan = Plan::new(problem, memory)?;
-                match Passes::new(self, problem, plan) {
+                match Passes::new(self, problem, plan, held.lend(plan.bytes(problem))?) {
                     // Others use the device's memory too.
                     Err(fault) if fault.out_of_memory() => memory = plan.bytes(problem) - 1,
                     passes => return passes.map(Some),
@@ -162,7 +165,7 @@ impl Cuda {
 }
 
 impl Passes {
-    fn new(cuda: &Cuda, problem: &CellProblem<'_>, plan: Plan) -> Result<Self, Fault> {
+    fn new(cuda: &Cuda, problem: &CellProblem<'_>, plan: Plan, lent: Lent) -> Result<Self, Fault> {
         let CellProblem { rank, width, train, .. } = *problem;
         let stream = &cuda.stream;
         let sides = [problem.users, problem.items].map(Side::new);
@@ -204,6 +207,7 @@ impl Passes {
             errors: stream.alloc_zeros((train.len() * plan.groups()).max(1))?,
             partial: stream.alloc_zeros(plan.partial())?,
             squares: stream.alloc_zeros(plan.squares())?,
+            _lent: lent,
         })
     }
 
