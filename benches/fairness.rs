@@ -1,5 +1,5 @@
-//! One training step of matrix factorisation (rank 20) without and with each fairness loss: forward, loss, gradient, Adam.
-//! The time of a step is that between two reports of progress.
+//! One training step of matrix factorisation (rank 20) without and with each fairness loss: forward, loss, gradient,
+//! Adam. The time of a step is that between two reports of progress.
 
 use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput};
 use evenhand_benches::{DESCENT_RANK, MOVIELENS_1M, SEED, SMALL, criterion, descent, grouped};

@@ -92,8 +92,8 @@ pub fn grouped(size: Size) -> Dataset {
     data
 }
 
-/// The time that `work` takes on `run` for `count` steps, of which each is reported before it begins, and the end after the
-/// last: what is done before the first report is not in it.
+/// The time that `work` takes on `run` for `count` steps, of which each is reported before it begins, and the end after
+/// the last: what is done before the first report is not in it.
 pub fn steps(count: usize, run: &Run, work: impl FnOnce(&Run)) -> Duration {
     let clock = Arc::new(Clock::default());
     work(&run.clone().with_observer(clock.clone()));

@@ -12,8 +12,8 @@
 //! | [`Mixer`] | losses of experts, some asleep | their shares in the next prediction |
 //!
 //! Around them:
-//! - [`Run`] is all that a plugin may use besides its data: [`Streams`] of random numbers, threads, the [`Dense`] backend,
-//!   the cancel flag, the observer.
+//! - [`Run`] is all that a plugin may use besides its data: [`Streams`] of random numbers, threads, the [`Dense`]
+//!   backend, the cancel flag, the observer.
 //! - [`Registry`] finds plugins by name; [`snapshot`] stores fitted models; [`metrics`] measures them;
 //!   [`contract`] holds what every implementation must pass.
 //! - [`Error`] is structured by what the reader can do about it.

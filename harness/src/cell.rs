@@ -47,7 +47,8 @@ pub struct Outcome {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub build: Option<String>,
     /// What computed dense products, by its name: times of two devices do not compare. No part of the identity: numbers
-    /// do, but for the last digits of what is trained on a fairness loss. Cells that do not say are older than all devices but the CPU.
+    /// do, but for the last digits of what is trained on a fairness loss. Cells that do not say are older than all
+    /// devices but the CPU.
     #[serde(default = "cpu")]
     pub device: String,
 }
@@ -72,8 +73,8 @@ pub fn build() -> Option<&'static str> {
     BUILD.get_or_init(read).as_deref()
 }
 
-/// All that decides the result of a recommender: the setting and fold of `place` on the data of that digest. Threads, device
-/// and labels do not, nor whether the metrics of every user are kept.
+/// All that decides the result of a recommender: the setting and fold of `place` on the data of that digest. Threads,
+/// device and labels do not, nor whether the metrics of every user are kept.
 pub fn of_recommender(part: &Offline, data: &str, place: Place) -> Json {
     let setting = &part.settings[place.setting];
     let Eval { k, relevant, users: _ } = &part.eval;
@@ -112,8 +113,8 @@ pub fn of_agent(part: &Interactive, place: Place) -> Json {
     })
 }
 
-/// All that decides the result of a policy against harm, on data of that digest whose harm labels have the other one. Which
-/// prices other cases have does not, nor whether the numbers of every user are kept.
+/// All that decides the result of a policy against harm, on data of that digest whose harm labels have the other one.
+/// Which prices other cases have does not, nor whether the numbers of every user are kept.
 pub fn of_harm(part: &Mitigation, data: &str, labels: &str, place: Place) -> Json {
     let HarmOptions { k, rule, c, lambda: _, alpha_harmful, alpha_harmless, beta, users, steps, draws, keep_users: _ } =
         &part.options;
@@ -132,8 +133,8 @@ pub fn of_harm(part: &Mitigation, data: &str, labels: &str, place: Place) -> Jso
     })
 }
 
-/// All that decides the result of a group regressor on a table of that digest, where rows come in an order from a file in
-/// one of that hash. What is asked for of regressors that learn the other way does not.
+/// All that decides the result of a group regressor on a table of that digest, where rows come in an order from a file
+/// in one of that hash. What is asked for of regressors that learn the other way does not.
 pub fn of_group_regressor(part: &Groupwise, data: &str, order: Option<&str>, place: Place) -> Json {
     let run = &part.runs[place.setting];
     let GroupwiseOptions { test, indicators: Indicators { batch, online }, comparator } = part.options;
@@ -217,8 +218,8 @@ pub fn digest(data: &Dataset) -> String {
     hash.finalize().to_hex().to_string()
 }
 
-/// The BLAKE3 hash of everything in a table of features and memberships that can influence a result: features, memberships,
-/// labels, and the names of features and groups. Not its name, nor that of the label.
+/// The BLAKE3 hash of everything in a table of features and memberships that can influence a result: features,
+/// memberships, labels, and the names of features and groups. Not its name, nor that of the label.
 pub fn digest_of_table(data: &GroupData) -> String {
     let table = &data.table;
     let mut hash = blake3::Hasher::new();

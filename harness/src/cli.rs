@@ -45,10 +45,11 @@ pub(crate) enum Command {
 
 /// Run an experiment and show how its recommenders, agents, policies against harm and group regressors compare.
 ///
-/// Without EXPERIMENT, recommenders that come along are compared on simulated data, and policies by what their users come
-/// to there, and agents in a simulated world; with --data, recommenders on yours. Every recommender is fitted on the same
-/// training rows, once for each seed, and measured on the same test rows. Every agent meets the same users, with the same
-/// noise, and every policy against harm the same users of the data. What fails becomes a failed row; the others go on.
+/// Without EXPERIMENT, recommenders that come along are compared on simulated data, and policies by what their users
+/// come to there, and agents in a simulated world; with --data, recommenders on yours. Every recommender is fitted on
+/// the same training rows, once for each seed, and measured on the same test rows. Every agent meets the same users,
+/// with the same noise, and every policy against harm the same users of the data. What fails becomes a failed row; the
+/// others go on.
 #[derive(Debug, Args)]
 #[command(after_help = COMPARE_EXAMPLES)]
 pub(crate) struct Compare {
@@ -108,11 +109,12 @@ pub(crate) struct Machine {
 pub(crate) struct Backend {
     /// What computes scores, best items and ranks, which are the same on each, and trains mf on a fairness loss
     ///
-    /// What is trained there differs in the last digits from one device to another: the CPU's is what a seed stands for.
+    /// What is trained there differs in the last digits from one device to another: the CPU's is what a seed stands
+    /// for.
     ///
     /// A GPU needs the driver of NVIDIA and nothing else: the kernels are part of the program. `evenhand doctor` tells
-    /// whether there is one that will do, and if not, why. Where a GPU fails in the middle of a run, its cells are failed
-    /// rows, and the same command with --device cpu finishes them.
+    /// whether there is one that will do, and if not, why. Where a GPU fails in the middle of a run, its cells are
+    /// failed rows, and the same command with --device cpu finishes them.
     #[arg(long, value_name = "DEVICE", default_value = "auto", value_parser = devices())]
     pub(crate) device: Device,
 }
@@ -173,8 +175,9 @@ pub(crate) struct Check {
 
 /// Estimate from a log of actions what other agents would have earned.
 ///
-/// Each agent of the experiment is fitted to the first periods of each log, and its policy evaluated on the others: by inverse
-/// propensity scoring (ips), self-normalised (snips), by the model's own predictions (direct), and doubly robust.
+/// Each agent of the experiment is fitted to the first periods of each log, and its policy evaluated on the others: by
+/// inverse propensity scoring (ips), self-normalised (snips), by the model's own predictions (direct), and doubly
+/// robust.
 #[derive(Debug, Args)]
 #[command(after_help = OFF_POLICY_EXAMPLES)]
 pub(crate) struct OffPolicy {
@@ -222,9 +225,9 @@ Examples:
 
 /// Show how much recommendations matter at several weights c of not taking one, and which weight to choose.
 ///
-/// For each recommender of [[harm.run]], fitted with the first seed: the mean click and harm of the policies uniform and
-/// alternating at every c of the grid, which is that of harm.c in the experiment or else a usual one. The rule chooses
-/// the largest c at which the click of uniform is at least 0.5, or harm.c.click.
+/// For each recommender of [[harm.run]], fitted with the first seed: the mean click and harm of the policies uniform
+/// and alternating at every c of the grid, which is that of harm.c in the experiment or else a usual one. The rule
+/// chooses the largest c at which the click of uniform is at least 0.5, or harm.c.click.
 #[derive(Debug, Args)]
 #[command(after_help = CALIBRATE_EXAMPLES)]
 pub(crate) struct Calibrate {

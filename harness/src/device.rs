@@ -1,7 +1,7 @@
 //! The device that dense products are computed on: opened once for a command, and what is said about it.
 //!
-//! A fault of it ends the cell or agent under way, not the comparison; nothing is run again on the CPU unasked, since times
-//! would mix.
+//! A fault of it ends the cell or agent under way, not the comparison; nothing is run again on the CPU unasked, since
+//! times would mix.
 
 use crate::failure::Failure;
 use crate::panics;
@@ -37,8 +37,8 @@ pub(crate) fn open_with(device: Device, options: Options, progress: &Progress) -
     Ok(dense)
 }
 
-/// Whether the reason that a cell or agent failed for is a fault of a device. Reasons are kept as text, and some of them
-/// pass through protocols that fit one model for several cells.
+/// Whether the reason that a cell or agent failed for is a fault of a device. Reasons are kept as text, and some of
+/// them pass through protocols that fit one model for several cells.
 pub(crate) fn is_fault(reason: &str) -> bool {
     reason.starts_with("device: ")
 }

@@ -21,8 +21,8 @@
 //! ```
 //!
 //! From reading to result: [`experiment`] (what to compare) and [`load`] (on what), [`split`] (train and test),
-//! [`compare()`] (run every [`cell`]), [`protocol`] (measure one), [`store`] (keep it), [`report`] (show it). Logs of what
-//! agents showed are kept and evaluated by [`off_policy`]; numbers of single users are kept by [`per_user`].
+//! [`compare()`] (run every [`cell`]), [`protocol`] (measure one), [`store`] (keep it), [`report`] (show it). Logs of
+//! what agents showed are kept and evaluated by [`off_policy`]; numbers of single users are kept by [`per_user`].
 
 use evenhand_plugins as _;
 

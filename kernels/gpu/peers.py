@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Times on the GPU what PyTorch needs for the work of the benches, and prints it as JSON: milliseconds by name.
 
-Device time by events, median of the repeats after a warm-up; single precision throughout (no TF32) unless the name says so.
+Device time by events, median of the repeats after a warm-up; single precision throughout (no TF32) unless the name
+says so.
 Ids are those of benches/gpu.rs, with the same sizes.
 """
 import json

@@ -1,8 +1,8 @@
 //! Positions of held-out items, segment of items by segment.
 //!
-//! The scores of a block of users against a segment go to a buffer in the cache. There the items that do not compete are
-//! put below everything; then each held-out item's score is compared with a whole vector of scores at a time. Where a
-//! user has many held-out items, each score is compared with a whole vector of theirs instead, in two steps.
+//! The scores of a block of users against a segment go to a buffer in the cache. There the items that do not compete
+//! are put below everything; then each held-out item's score is compared with a whole vector of scores at a time. Where
+//! a user has many held-out items, each score is compared with a whole vector of theirs instead, in two steps.
 //!
 //! A held-out item's own score is needed before the first segment, so it is computed apart, by the chain of fused
 //! multiply-adds that gives it in the tile.
@@ -186,8 +186,8 @@ struct Groups {
     last: Vec<f32>,
 }
 
-/// Counts the scores of a row between the targets: in which group a score falls, and then where, takes one comparison of
-/// vectors each (the first more, when there are more groups than lanes).
+/// Counts the scores of a row between the targets: in which group a score falls, and then where, takes one comparison
+/// of vectors each (the first more, when there are more groups than lanes).
 #[inline(always)]
 fn search<S: Simd>(simd: S, row: &[f32], targets: &mut Targets, groups: &mut Groups) {
     let (lanes, most) = (S::F32_LANES, f32::INFINITY);

@@ -44,13 +44,14 @@ pub trait Dense: Send + Sync + std::fmt::Debug {
     ) -> Result<TopK>;
 
     /// Where the held-out items of some users stand among all items that are neither partners of the user in `seen` nor
-    /// in `held_out`: one position for each partner of `rows[0]` in `held_out`, in its order, then those of `rows[1]`, ...
-    /// It makes no difference whether `seen` holds a held-out item too. No list is sorted and no row of scores is kept.
+    /// in `held_out`: one position for each partner of `rows[0]` in `held_out`, in its order, then those of `rows[1]`,
+    /// ... It makes no difference whether `seen` holds a held-out item too. No list is sorted and no row of scores is
+    /// kept.
     ///
     /// # Errors
     /// [`Error::Shape`] as above, also for a held-out item that does not exist, and one that a user has twice;
-    /// [`Error::Diverged`] for a score that counts and is not finite: of the first such user the first held-out item, or
-    /// else candidate.
+    /// [`Error::Diverged`] for a score that counts and is not finite: of the first such user the first held-out item,
+    /// or else candidate.
     fn ranks(
         &self,
         users: &DMatrix<f32>,
@@ -75,7 +76,8 @@ pub trait Dense: Send + Sync + std::fmt::Debug {
 /// Checks what every backend has to check before [`Dense::ranks`].
 ///
 /// # Errors
-/// [`Error::Shape`] as [`check_shapes`]; also where `held_out` has too few users, an item that does not exist, or one twice.
+/// [`Error::Shape`] as [`check_shapes`]; also where `held_out` has too few users, an item that does not exist, or one
+/// twice.
 pub fn check_held_out(
     users: &DMatrix<f32>,
     rows: &[u32],
@@ -102,7 +104,8 @@ pub(crate) fn check_distinct(held_out: &[u32], items: usize) -> Result<()> {
 /// Positions of the items of `held_out` by the scores of all items for one user; duplicates in `seen` do no harm.
 ///
 /// # Errors
-/// [`Error::Diverged`] for a score that counts and is not finite: the first one of a held-out item, or else of a candidate.
+/// [`Error::Diverged`] for a score that counts and is not finite: the first one of a held-out item, or else of a
+/// candidate.
 pub fn positions(scores: &[f32], seen: &[u32], held_out: &[u32]) -> Result<Vec<Position>> {
     if held_out.is_empty() {
         return Ok(Vec::new()); // no score counts

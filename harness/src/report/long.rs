@@ -7,8 +7,8 @@ use crate::experiment::Experiment;
 use crate::protocol::{groupwise, harm, interactive, offline};
 use serde_json::Value as Json;
 
-/// `results.csv`: every number of every finished cell, in the order of the experiment. Equal seeds give equal bytes. The
-/// column `attack` is empty but for full rankings: see [`crate::protocol::attack`].
+/// `results.csv`: every number of every finished cell, in the order of the experiment. Equal seeds give equal bytes.
+/// The column `attack` is empty but for full rankings: see [`crate::protocol::attack`].
 pub fn results_csv(experiment: &Experiment, comparison: &Comparison) -> Vec<u8> {
     let mut table = Table::new(&[&HEAD[..], &["metric", "k", "group", "attack", "value", "n"]].concat());
     for (head, cell) in cells(experiment, comparison) {

@@ -6,9 +6,9 @@ use std::ops::Range;
 /// Most users of a block: a grid has at most 65,535 tiles of users in its second dimension.
 pub(in crate::cuda) const MOST: usize = 65_535 * 64;
 
-/// Calls `work` with ranges that make up `0..users`, each of at most as many as `memory` holds at `each` bytes a user. Where the
-/// device has less memory than that, because others use it too, blocks are halved down to `least` users; `work` must
-/// then leave nothing behind.
+/// Calls `work` with ranges that make up `0..users`, each of at most as many as `memory` holds at `each` bytes a user.
+/// Where the device has less memory than that, because others use it too, blocks are halved down to `least` users;
+/// `work` must then leave nothing behind.
 ///
 /// # Errors
 /// The first one of `work`; [`Fault::NoRoom`] where `least` users do not fit.

@@ -1,7 +1,7 @@
 //! The way back to the host for results too large for the device, of which only a copy engine should wait for the bus.
 //!
-//! Two buffers take turns: while one is computed, the other travels to pinned memory, and from what has arrived before the
-//! CPU copies to where it belongs. From pageable memory the driver would copy in small pieces, and the device wait.
+//! Two buffers take turns: while one is computed, the other travels to pinned memory, and from what has arrived before
+//! the CPU copies to where it belongs. From pageable memory the driver would copy in small pieces, and the device wait.
 
 use super::fault::Fault;
 use cudarc::driver::{CudaEvent, CudaSlice, CudaStream, DriverError, PinnedHostSlice};
@@ -80,8 +80,8 @@ impl Downloads {
         2 * self.len * size_of::<f32>()
     }
 
-    /// Fills `out`, rows of the first of two lengths, in ranges of them: `compute` fills rows of the second length on the
-    /// device, on the stream `kernels`, of which the beginning belongs in `out`.
+    /// Fills `out`, rows of the first of two lengths, in ranges of them: `compute` fills rows of the second length on
+    /// the device, on the stream `kernels`, of which the beginning belongs in `out`.
     ///
     /// # Errors
     /// The first one of `compute` or of the driver; then nothing is under way any more.

@@ -46,7 +46,8 @@ impl From<Error> for Fault {
     }
 }
 
-/// What the driver says, with its name of the error: `an illegal memory access was encountered (CUDA_ERROR_ILLEGAL_ADDRESS)`.
+/// What the driver says, with its name of the error: `an illegal memory access was encountered
+/// (CUDA_ERROR_ILLEGAL_ADDRESS)`.
 pub(in crate::cuda) fn describe(error: &DriverError) -> String {
     let text = |text: Result<&std::ffi::CStr, DriverError>| text.ok().map(|t| t.to_string_lossy().into_owned());
     let name = text(error.error_name()).unwrap_or_else(|| format!("{:?}", error.0));

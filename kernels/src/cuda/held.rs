@@ -71,7 +71,8 @@ impl Held {
         }
     }
 
-    /// The panels of `items`, and the bytes that a call may use besides: at least a quarter of all, unless the panels take them.
+    /// The panels of `items`, and the bytes that a call may use besides: at least a quarter of all, unless the panels
+    /// take them.
     pub(in crate::cuda) fn panels(
         &mut self,
         items: &DMatrix<f32>,

@@ -22,10 +22,12 @@ pub struct Parameter {
     pub bytes: usize,
 }
 
-/// Declares a kernel: a struct with `load`, and `launch`, which takes what the kernel takes. The driver checks neither the
-/// number nor the widths of arguments; here they are written once, and a test compares them with the compiled kernel.
+/// Declares a kernel: a struct with `load`, and `launch`, which takes what the kernel takes. The driver checks neither
+/// the number nor the widths of arguments; here they are written once, and a test compares them with the compiled
+/// kernel.
 ///
-/// `In<T>` is memory that is read, a `&CudaView<T>`; `Out<T>` memory that is written, a `&mut CudaViewMut<T>`; `Value<T>` a `T`.
+/// `In<T>` is memory that is read, a `&CudaView<T>`; `Out<T>` memory that is written, a `&mut CudaViewMut<T>`;
+/// `Value<T>` a `T`.
 macro_rules! kernel {
     ($(#[$doc:meta])* $name:ident = $entry:literal in $file:literal, $threads:literal threads
         ($($argument:ident: $kind:ident<$type:ty>),* $(,)?)) => {
@@ -61,7 +63,7 @@ macro_rules! kernel {
             ///
             /// # Safety
             /// Memory must be as large as the kernel expects for the sizes it is given.
-            #[allow(unsafe_code, clippy::too_many_arguments, reason = "launching foreign code, which takes what it takes")]
+            #[allow(unsafe_code, clippy::too_many_arguments, reason = "foreign code takes what it takes")]
             pub(in crate::cuda) unsafe fn launch(
                 &self,
                 stream: &cudarc::driver::CudaStream,

@@ -1,9 +1,10 @@
 //! Dense predictions on an NVIDIA GPU, by hand-written kernels.
 //!
-//! The driver is looked for when the program runs. The kernels (`kernels/cu`) are compiled beforehand and embedded, for compute
-//! capability 8.0 and newer. Scores, best items and positions equal those of [`Cpu`]: each score is the same chain of fused
-//! multiply-adds. What the CPU does better is handed to it: small products, lists of more than [`MOST_KEPT`] items, and
-//! factors so large that a score may not be finite, where it looks at every score and tells the first that is not.
+//! The driver is looked for when the program runs. The kernels (`kernels/cu`) are compiled beforehand and embedded, for
+//! compute capability 8.0 and newer. Scores, best items and positions equal those of [`Cpu`]: each score is the same
+//! chain of fused multiply-adds. What the CPU does better is handed to it: small products, lists of more than
+//! [`MOST_KEPT`] items, and factors so large that a score may not be finite, where it looks at every score and tells
+//! the first that is not.
 //!
 //! Of the items, the factors stay on the device from call to call while they are the same, number by number. Factors of
 //! users travel with each call, in blocks for which there is memory.
@@ -89,8 +90,8 @@ pub enum Precision {
     /// the product of the smaller parts is left out. With d factors a score of u and v differs from the exact one by at
     /// most `(15 + d/16) 2^-23 S + 2^-125 T`, S the sum of all `|u_f v_f|`, T that of all `|u_f| + |v_f| + 2`: for 64
     /// factors 2.3e-6 S, where [`Self::Single`] may be off by 3.8e-6 S. It is proven in `kernels/cu/scores_tf32.cu` for
-    /// tensor cores that keep 24 bits of their sums; what they keep is not specified. T is for factors and products below
-    /// the smallest normal number, which a device may take as zeros.
+    /// tensor cores that keep 24 bits of their sums; what they keep is not specified. T is for factors and products
+    /// below the smallest normal number, which a device may take as zeros.
     ///
     /// For [`Dense::scores`] alone: what is ranked has the scores of [`Self::Single`]. So have blocks of users with a
     /// factor beyond 2^127 there or among the items, or with factors so large that a score may not be finite.

@@ -43,7 +43,8 @@ pub(in crate::cuda) struct Modules {
 }
 
 impl Modules {
-    /// All files in that form: of [`Form::Any`] as machine code, or where there is none for the device, as portable code.
+    /// All files in that form: of [`Form::Any`] as machine code, or where there is none for the device, as portable
+    /// code.
     pub(in crate::cuda) fn load(context: &Arc<CudaContext>, form: Form) -> Result<Self, Unavailable> {
         match form {
             Form::Any => Self::load(context, Form::Fatbin).or_else(|_| Self::load(context, Form::Ptx)),

@@ -19,8 +19,8 @@ const OLDEST: (u32, u32) = (8, 0);
 /// Threads that pack and copy numbers, at most: more of them would wait for memory.
 const THREADS: usize = 4;
 
-/// What the driver must offer, all of it older than any driver for [`OLDEST`]. A library of its name without them is a stub or a
-/// broken installation, where the first call would panic.
+/// What the driver must offer, all of it older than any driver for [`OLDEST`]. A library of its name without them is a
+/// stub or a broken installation, where the first call would panic.
 const SYMBOLS: [&str; 40] = [
     "cuInit",
     "cuDriverGetVersion",
@@ -105,7 +105,7 @@ pub enum Unavailable {
         ordinal: usize,
     },
     /// A device that the kernels are not compiled for.
-    #[error("{name} has compute capability {}.{}, expected {}.{} or newer", .capability.0, .capability.1, OLDEST.0, OLDEST.1)]
+    #[error("{name} has compute capability {}, expected {} or newer", version(*.capability), version(OLDEST))]
     OldDevice {
         /// What it is called.
         name: String,
@@ -129,6 +129,10 @@ pub enum Unavailable {
     /// The device computes something else than the CPU.
     #[error("{0} gives wrong results")]
     WrongResults(String),
+}
+
+fn version((major, minor): (u32, u32)) -> String {
+    format!("{major}.{minor}")
 }
 
 fn devices(found: usize, ordinal: usize) -> String {
@@ -225,8 +229,8 @@ fn take_hold(options: Options) -> Result<Cuda, Unavailable> {
     Ok(cuda)
 }
 
-/// Has the driver keep so many bytes of what is freed for what is allocated next. Otherwise it gives all of it back to the
-/// system whenever something waits for the device, and takes it anew, page by page, in each call.
+/// Has the driver keep so many bytes of what is freed for what is allocated next. Otherwise it gives all of it back to
+/// the system whenever something waits for the device, and takes it anew, page by page, in each call.
 #[expect(unsafe_code, reason = "calls the driver")]
 fn keep_memory(context: &CudaContext, bytes: usize) -> Result<(), DriverError> {
     use sys::CUmemPool_attribute_enum::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD;

@@ -71,14 +71,15 @@ pub(in crate::cuda) struct Residents(Vec<Resident>);
 
 #[derive(Debug)]
 struct Resident {
-    /// What was uploaded. To compare numbers costs a fraction of uploading them, and nothing else tells that they are the same.
+    /// What was uploaded. To compare numbers costs a fraction of uploading them, and nothing else tells that they are
+    /// the same.
     copy: DMatrix<f32>,
     panels: Panels,
 }
 
 impl Residents {
-    /// The place of the panels of `items`: of those that are there where the numbers are the same, or else of new ones. Others
-    /// leave, the one used longest ago first, until all take at most `memory` bytes or the new ones are alone.
+    /// The place of the panels of `items`: of those that are there where the numbers are the same, or else of new ones.
+    /// Others leave, the one used longest ago first, until all take at most `memory` bytes or the new ones are alone.
     pub(in crate::cuda) fn place(
         &mut self,
         items: &DMatrix<f32>,

@@ -72,7 +72,8 @@ impl Cuda {
             let (panels, room) = held.panels(items, &self.stream)?;
             let longest = |table: &Compressed| rows.iter().map(|&row| table.count(row as usize)).max().unwrap_or(0);
             let (most_held_out, most_seen) = (longest(held_out), seen.map_or(0, longest));
-            // A target with two counts, an item that does not compete, and for each user two offsets and one more place.
+            // A target with two counts, an item that does not compete, and for each user two offsets and one more
+            // place.
             let each = size_of::<f32>() * (items.nrows() + 4 * most_held_out + most_seen + 4);
             let most = most_users(most_held_out + most_seen + 1).saturating_mul(each);
             in_blocks(rows.len(), room.min(most), each, PANEL, |range| {

@@ -73,11 +73,12 @@ impl Loaded<'_> {
         work().map_err(|fault| cuda.error(fault))
     }
 
-    /// The time in which the `k` best items of all users are selected, `repeats` times; `seen` has a list for each user.
+    /// The time in which the `k` best items of all users are selected, `repeats` times; `seen` has a list for each
+    /// user.
     ///
     /// # Errors
-    /// [`Error::Shape`] for more than [`MOST_KEPT`] items, or `seen` of too few users; [`Error::Device`] where memory is
-    /// short or the device fails.
+    /// [`Error::Shape`] for more than [`MOST_KEPT`] items, or `seen` of too few users; [`Error::Device`] where memory
+    /// is short or the device fails.
     pub fn time_top_k(&self, seen: Option<&Compressed>, k: usize, repeats: u64) -> Result<Duration> {
         let Self { cuda, users, items } = self;
         let most = MOST_KEPT.min(items.count as usize);

@@ -32,8 +32,8 @@ fn sayings(model: &dyn Model, seen: &Interactions, held_out: &Interactions, run:
     (scores, format!("{top:?} {ranks:?}"))
 }
 
-/// Fitted by the same seed, on the GPU and on the CPU, each says the same: nothing but products depends on the device, and
-/// they are equal. Where a fairness loss is trained through the device, see the cases of cells.
+/// Fitted by the same seed, on the GPU and on the CPU, each says the same: nothing but products depends on the device,
+/// and they are equal. Where a fairness loss is trained through the device, see the cases of cells.
 fn every_recommender_agrees(cuda: &Arc<Cuda>) {
     let [ours, theirs] =
         [cuda.clone() as Arc<dyn evenhand_core::Dense>, Arc::new(Cpu)].map(|d| Run::new(3).with_dense(d));

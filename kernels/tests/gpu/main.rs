@@ -1,5 +1,5 @@
-//! The cases on a real GPU, with machine code and with portable code. Skipped, with the reason, where there is none, unless
-//! `EVENHAND_REQUIRE_CUDA` is set.
+//! The cases on a real GPU, with machine code and with portable code; with one of them where `EVENHAND_KERNELS` says
+//! `fatbin` or `ptx`. Skipped, with the reason, where there is none, unless `EVENHAND_REQUIRE_CUDA` is set.
 
 #[path = "../cases/mod.rs"]
 mod cases;
@@ -19,11 +19,20 @@ fn open(form: Form) -> Option<Arc<Cuda>> {
     }
 }
 
+fn forms() -> Vec<Form> {
+    match std::env::var("EVENHAND_KERNELS").as_deref() {
+        Err(_) => vec![Form::Fatbin, Form::Ptx],
+        Ok("fatbin") => vec![Form::Fatbin],
+        Ok("ptx") => vec![Form::Ptx],
+        Ok(other) => panic!("EVENHAND_KERNELS={other}, expected fatbin or ptx"),
+    }
+}
+
 macro_rules! tests {
     ($($module:ident),*) => {
         $(#[test]
         fn $module() {
-            for form in [Form::Fatbin, Form::Ptx] {
+            for form in forms() {
                 let Some(cuda) = open(form) else { return };
                 for (name, case) in cases::$module::CASES {
                     println!("{name}, {form:?}");

@@ -5,13 +5,13 @@
 //! L = (1 - lambda) (sum over training rows (r - y)^2 / rows + l2/2 (|W|^2 + |V|^2)) + lambda fairness(Y)
 //! ```
 //!
-//! Adam on all rows at once (full batch). Without a fairness loss lambda plays no part. A fairness loss sees the predictions
-//! of all users for all items, which are computed tile by tile and never stored; one that has nothing but the dense form
-//! gets them in a matrix. In single precision a backend of dense products may offer to do it, as a GPU does; factors then
-//! differ from those of the CPU by rounding.
+//! Adam on all rows at once (full batch). Without a fairness loss lambda plays no part. A fairness loss sees the
+//! predictions of all users for all items, which are computed tile by tile and never stored; one that has nothing but
+//! the dense form gets them in a matrix. In single precision a backend of dense products may offer to do it, as a GPU
+//! does; factors then differ from those of the CPU by rounding.
 //!
-//! Cho, Choi & Suh 2022, "Equal Experience in Recommender Systems", arXiv 2210.05936, whose published code starts the factors
-//! of users uniformly in +-1/sqrt(users), those of items in +-1/sqrt(rank), as is done here.
+//! Cho, Choi & Suh 2022, "Equal Experience in Recommender Systems", arXiv 2210.05936, whose published code starts the
+//! factors of users uniformly in +-1/sqrt(users), those of items in +-1/sqrt(rank), as is done here.
 
 mod descent;
 mod objective;
