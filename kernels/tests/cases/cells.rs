@@ -12,6 +12,7 @@ pub(crate) const CASES: &[Case] = &[
     ("every_form_of_a_cell", every_form_of_a_cell),
     ("ragged_sizes_and_ranks", ragged_sizes_and_ranks),
     ("classes_from_one_to_each", classes_from_one_to_each),
+    ("classes_of_more_columns_than_threads", classes_of_more_columns_than_threads),
     ("far_from_the_threshold_only_rows_count", far_from_the_threshold_only_rows_count),
     ("what_is_not_finite_comes_through", what_is_not_finite_comes_through),
     ("little_memory_is_enough_or_refused", little_memory_is_enough_or_refused),
@@ -237,9 +238,7 @@ impl World {
             bits = Some(all);
         }
     }
-}
 
-impl World {
     /// Compares with the definition what is finite, and what is not.
     fn check_what_is_not_finite(&self, passes: &mut dyn CellPasses, factors: &str) {
         let what = format!("{:?}, {:?}, {factors}", self.squash, self.of);
@@ -321,6 +320,11 @@ fn classes_from_one_to_each(cuda: &Cuda) {
     }
 }
 
+fn classes_of_more_columns_than_threads(cuda: &Cuda) {
+    let world = World::new(1, [270, 260], Squash::None, Pointwise::Score, [Split::Into(1), Split::Into(1)]);
+    world.check(&mut *offered(cuda, &world));
+}
+
 /// Where nothing flows back for fairness, tiles without a training row are skipped.
 fn far_from_the_threshold_only_rows_count(cuda: &Cuda) {
     for rows in [&[(1, 2, 1.0), (199, 80, 5.0), (199, 80, 3.0), (130, 0, 2.0)][..], &[]] {
@@ -351,14 +355,17 @@ fn what_is_not_finite_comes_through(cuda: &Cuda) {
                 [[0.5, 0.5], [-infinite, 0.5]],
                 [[most, most], [most, -most]],
             ] {
-                let mut world = World::new(2, [70, 67], squash, of, [Split::Into(2), Split::Into(2)]);
-                let width = world.width;
+                let (counts, split) = if of == far { ([70, 130], Split::Into(1)) } else { ([70, 67], Split::Into(2)) };
+                let mut world = World::new(2, counts, squash, of, [Split::Into(2), split]);
+                let (last, width) = (counts[1] - 1, world.width);
                 world.factors[0][66 * width..][..2].copy_from_slice(&user);
-                world.factors[1][65 * width..][..2].copy_from_slice(&item);
-                // No row of theirs that would show it by itself.
+                world.factors[1][last * width..][..2].copy_from_slice(&item);
+                // No row of theirs that would show it by itself. Far from the threshold none at all: tiles with one, or
+                // with fewer items than they have room for, are never skipped.
                 let mut rows = Rows::default();
-                world.train.iter().filter(|row| row.0 != 66 && row.1 != 65).for_each(|(u, i, r)| rows.push(u, i, r));
-                world.train = Interactions::new(70, 67, &rows).unwrap();
+                let stays = |row: &(u32, u32, f32)| of != far && row.0 != 66 && row.1 as usize != last;
+                world.train.iter().filter(stays).for_each(|(u, i, r)| rows.push(u, i, r));
+                world.train = Interactions::new(counts[0], counts[1], &rows).unwrap();
                 world.check_what_is_not_finite(&mut *offered(cuda, &world), &format!("{user:?} and {item:?}"));
             }
         }
