@@ -25,26 +25,31 @@ struct Cell {
 __device__ __forceinline__ float exponential(float x) { return fast_exp2(x * LOG2_E); }
 
 __device__ __forceinline__ float hyperbolic_tangent(float z) {
-  float e = exponential(fmaxf(-2.0f * fabsf(z), -80.0f));
+  float e = exponential(max_or_nan(-2.0f * fabsf(z), -80.0f));
   float y = (1.0f - e) * fast_reciprocal(1.0f + e);
   return z < 0.0f ? -y : y;
 }
 
+// NaN stays NaN, as in all that follows: what has gone wrong must not look like a bound.
+__device__ __forceinline__ float clamped(const Cell& cell, float z) {
+  return fmaf(cell.scale, min_or_nan(max_or_nan(z, cell.low), cell.high), cell.shift);
+}
+
 __device__ __forceinline__ float squashed(const Cell& cell, float z) {
-  if (cell.squash == CLAMP) return fmaf(cell.scale, fminf(fmaxf(z, cell.low), cell.high), cell.shift);
+  if (cell.squash == CLAMP) return clamped(cell, z);
   return cell.squash == TANH ? hyperbolic_tangent(z) : z;
 }
 
 // The derivative of the squash by z, where it is y.
 __device__ __forceinline__ float squash_slope(const Cell& cell, float z, float y) {
-  if (cell.squash == CLAMP) return z < cell.low || cell.high < z ? 0.0f : cell.scale;
+  if (cell.squash == CLAMP) return cell.low <= z && z <= cell.high ? cell.scale : 0.0f;
   return cell.squash == TANH ? fmaf(-y, y, 1.0f) : 1.0f;
 }
 
 __device__ __forceinline__ void squash_all(const Cell& cell, const float (&z)[4], float (&y)[4]) {
   if (cell.squash == CLAMP) {
 #pragma unroll
-    for (u32 n = 0; n < 4; n++) y[n] = fmaf(cell.scale, fminf(fmaxf(z[n], cell.low), cell.high), cell.shift);
+    for (u32 n = 0; n < 4; n++) y[n] = clamped(cell, z[n]);
   } else if (cell.squash == TANH) {
 #pragma unroll
     for (u32 n = 0; n < 4; n++) y[n] = hyperbolic_tangent(z[n]);
@@ -54,13 +59,13 @@ __device__ __forceinline__ void squash_all(const Cell& cell, const float (&z)[4]
   }
 }
 
-// Distances from the threshold in bandwidths. Returns whether one of the warp's lies within the band.
+// Distances from the threshold in bandwidths. Returns whether one of the warp's lies within the band, or is NaN.
 __device__ __forceinline__ bool distances(const Cell& cell, const float (&y)[4], float (&t)[4]) {
   bool near = false;
 #pragma unroll
   for (u32 n = 0; n < 4; n++) {
     t[n] = (cell.tau - y[n]) * cell.steepness;
-    near |= fabsf(t[n]) < BAND;
+    near |= !(fabsf(t[n]) >= BAND);
   }
   return __any_sync(ALL_LANES, near);
 }
@@ -96,7 +101,7 @@ __device__ __forceinline__ void terms(const Cell& cell, float (&z)[4]) {
 #pragma unroll
   for (u32 n = 0; n < 4; n++) {
     float x = fabsf(t[n]);
-    if (x < BAND) {
+    if (!(x >= BAND)) {
       float tail = cell.of == GAUSSIAN_TAIL ? gaussian_tail(x) : exponential_tail(x);
       z[n] = t[n] == 0.0f ? 0.5f : t[n] < 0.0f ? 1.0f - tail : tail;
     }
@@ -117,7 +122,7 @@ __device__ __forceinline__ bool pulls(const Cell& cell, float (&z)[4]) {
   bool near = distances(cell, y, t);
 #pragma unroll
   for (u32 n = 0; n < 4; n++) {
-    float density = near && fabsf(t[n]) < BAND ? exponential(-0.5f * t[n] * t[n]) * cell.peak : 0.0f;
+    float density = !near || fabsf(t[n]) >= BAND ? 0.0f : exponential(-0.5f * t[n] * t[n]) * cell.peak;
     z[n] = density * slope[n];
   }
   return near;

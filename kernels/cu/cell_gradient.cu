@@ -5,6 +5,9 @@
 #include "cell.h"
 #include "tile.h"
 
+// What is not below counts as infinite: no harm is done by too many of them.
+constexpr float INFINITE = 0x1p127f;
+
 // A block owns `Panels` panels and `Factors` of the factors.
 template <u32 Panels, u32 Factors>
 struct Gradient {
@@ -107,6 +110,8 @@ struct Gradient {
       u32 other = Scores::item(n % 4), panel = n / 4;
       float4* at = reinterpret_cast<float4*>(&shared.flow[other][quad(panel, Scores::user_quad(), other)]);
       float z[4] = {at->x, at->y, at->z, at->w};
+      // A factor that is not finite makes each of its products so, and zero times it is not zero.
+      any |= !(fabsf((z[0] + z[1]) + (z[2] + z[3])) < INFINITE);
       if (pulls(cell, z)) {
         u32 owner = owner_tile * OWNERS + Scores::user(4 * panel);
         uint4 classes = *reinterpret_cast<const uint4*>(task.owner_classes + owner);

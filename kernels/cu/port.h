@@ -50,6 +50,18 @@ __device__ __forceinline__ float fast_reciprocal(float x) {
   return y;
 }
 
+// The larger and the smaller one; NaN where one is NaN, not the other one as of fmaxf and fminf.
+__device__ __forceinline__ float max_or_nan(float x, float y) {
+  float larger;
+  asm("max.NaN.f32 %0, %1, %2;" : "=f"(larger) : "f"(x), "f"(y));
+  return larger;
+}
+__device__ __forceinline__ float min_or_nan(float x, float y) {
+  float smaller;
+  asm("min.NaN.f32 %0, %1, %2;" : "=f"(smaller) : "f"(x), "f"(y));
+  return smaller;
+}
+
 // The nearest number with the 10 bits of TF32, ties away from zero, as the bits that mma_tf32 takes.
 __device__ __forceinline__ u32 to_tf32(float x) {
   u32 bits;

@@ -241,6 +241,9 @@ inline float off_by(float exact, float error, float x) {
 inline float fast_exp2(float x) { return x == 0.0f ? 1.0f : x < -126.0f ? 0.0f : off_by(exp2f(x), 0x1p-22f, x); }
 inline float fast_reciprocal(float x) { return off_by(1.0f / x, 0x1p-23f, x); }
 
+inline float max_or_nan(float x, float y) { return x != x || y != y ? x + y : fmaxf(x, y); }
+inline float min_or_nan(float x, float y) { return x != x || y != y ? x + y : fminf(x, y); }
+
 // The nearest number with the 10 bits of TF32, ties away from zero.
 inline u32 to_tf32(float x) {
   u32 bits = __float_as_uint(x);

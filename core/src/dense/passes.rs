@@ -39,6 +39,12 @@ pub struct CellProblem<'a> {
 /// ```
 ///
 /// with n the number of items, and likewise for items. The same calls on the same backend give the same bits.
+///
+/// What is not finite comes through: neither a sum nor a number of a gradient is finite where the same in double
+/// precision, of those products, is not. So a product that is NaN makes NaN each sum that it is in, whatever the
+/// squash; an infinite one counts with the limits of squash and f; and where a factor of one item is not finite, the
+/// gradient of that factor is not for any user, as zero times it is NaN. The gradient of a user whose factors are not
+/// finite may be NaN even where its limit is finite. The same holds for items.
 pub trait CellPasses: Send {
     /// Loads factors, rows of the problem's width for all users and all items, and returns `Z[a, b] = sum f(y_ui)` over
     /// the users u of class a and the items i of class b.

@@ -12,7 +12,9 @@ pub(crate) const CASES: &[Case] = &[
     ("every_form_of_a_cell", every_form_of_a_cell),
     ("ragged_sizes_and_ranks", ragged_sizes_and_ranks),
     ("classes_from_one_to_each", classes_from_one_to_each),
+    ("classes_of_more_columns_than_threads", classes_of_more_columns_than_threads),
     ("far_from_the_threshold_only_rows_count", far_from_the_threshold_only_rows_count),
+    ("what_is_not_finite_comes_through", what_is_not_finite_comes_through),
     ("little_memory_is_enough_or_refused", little_memory_is_enough_or_refused),
     ("what_does_not_fit_is_refused", what_does_not_fit_is_refused),
 ];
@@ -236,6 +238,34 @@ impl World {
             bits = Some(all);
         }
     }
+
+    /// Compares with the definition what is finite, and what is not.
+    fn check_what_is_not_finite(&self, passes: &mut dyn CellPasses, factors: &str) {
+        let what = format!("{:?}, {:?}, {factors}", self.squash, self.of);
+        let [sums, off] = self.sums();
+        let got = passes.sums(&self.factors[0], &self.factors[1]).unwrap();
+        for (at, (sum, off)) in sums.iter().zip(off.iter()).enumerate() {
+            assert_eq!(got[at].is_finite(), sum.is_finite(), "{what}: sum {at} is {}, expected {sum}", got[at]);
+            let same = !sum.is_finite() || (got[at] - sum).abs() <= *off;
+            assert!(same, "{what}: sum {at} is {}, expected {sum} +- {off:e}", got[at]);
+        }
+        let coefficients = self.coefficients();
+        let (gradient, _, squares) = self.gradient(&coefficients, 0.02);
+        let mut to = [0, 1].map(|side| vec![0.0f32; self.factors[side].len()]);
+        let [users, items] = &mut to;
+        let got_squares = passes.add_gradient(&coefficients, 0.02, users, items).unwrap();
+        assert_eq!(got_squares.is_finite(), squares.is_finite(), "{what}: {got_squares}, expected {squares}");
+        for side in 0..2 {
+            for (at, (&got, &expected)) in to[side].iter().zip(&gradient[side]).enumerate() {
+                let (entity, factor) = (at / self.width, at % self.width);
+                // What belongs to factors that are not finite need not be finite, nor what is too large for it.
+                let sound = self.row(side, entity).iter().all(|f| f.is_finite()) && expected.abs() < 1e37;
+                let fine = if expected.is_finite() { got.is_finite() || !sound } else { !got.is_finite() };
+                let message = format!("{what}: side {side}, {entity}, factor {factor}: {got}, expected {expected}");
+                assert!(fine || factor >= self.rank, "{message}");
+            }
+        }
+    }
 }
 
 /// Passes of a world on the device.
@@ -265,6 +295,7 @@ fn ragged_sizes_and_ranks(cuda: &Cuda) {
         (64, [128, 64]),
         (65, [65, 64]),
         (130, [63, 66]),
+        (1030, [3, 66]),
     ] {
         let world = World::new(rank, counts, SHIFTED, of, [Split::Into(1), Split::Into(1)]);
         let mut passes = offered(cuda, &world);
@@ -289,6 +320,11 @@ fn classes_from_one_to_each(cuda: &Cuda) {
     }
 }
 
+fn classes_of_more_columns_than_threads(cuda: &Cuda) {
+    let world = World::new(1, [270, 260], Squash::None, Pointwise::Score, [Split::Into(1), Split::Into(1)]);
+    world.check(&mut *offered(cuda, &world));
+}
+
 /// Where nothing flows back for fairness, tiles without a training row are skipped.
 fn far_from_the_threshold_only_rows_count(cuda: &Cuda) {
     for rows in [&[(1, 2, 1.0), (199, 80, 5.0), (199, 80, 3.0), (130, 0, 2.0)][..], &[]] {
@@ -300,6 +336,39 @@ fn far_from_the_threshold_only_rows_count(cuda: &Cuda) {
         rows.iter().for_each(|&(user, item, value)| train.push(user, item, value));
         world.train = Interactions::new(200, 81, &train).unwrap();
         world.check(&mut *offered(cuda, &world));
+    }
+}
+
+/// As far as it does in double precision, of the same products: sums and gradients show it to the trainer.
+fn what_is_not_finite_comes_through(cuda: &Cuda) {
+    let (nan, infinite, most) = (f32::NAN, f32::INFINITY, f32::MAX);
+    for squash in [Squash::None, Squash::Tanh, STARS] {
+        let far = exceedance(1000.0, 0.01, Tail::Exponential);
+        let near = [exceedance(0.25, 0.1, Tail::Exponential), exceedance(0.25, 0.1, Tail::Gaussian)];
+        for of in [far, near[0], near[1], Pointwise::Score] {
+            // The first two factors of a user and of an item; infinity less infinity where both are
+            // finite but too large.
+            for [user, item] in [
+                [[nan, 0.5], [0.5, 0.5]],
+                [[0.5, 0.5], [0.5, nan]],
+                [[infinite, 0.5], [0.0, 0.5]],
+                [[0.5, 0.5], [-infinite, 0.5]],
+                [[most, most], [most, -most]],
+            ] {
+                let (counts, split) = if of == far { ([70, 130], Split::Into(1)) } else { ([70, 67], Split::Into(2)) };
+                let mut world = World::new(2, counts, squash, of, [Split::Into(2), split]);
+                let (last, width) = (counts[1] - 1, world.width);
+                world.factors[0][66 * width..][..2].copy_from_slice(&user);
+                world.factors[1][last * width..][..2].copy_from_slice(&item);
+                // No row of theirs that would show it by itself. Far from the threshold none at all: tiles with one, or
+                // with fewer items than they have room for, are never skipped.
+                let mut rows = Rows::default();
+                let stays = |row: &(u32, u32, f32)| of != far && row.0 != 66 && row.1 as usize != last;
+                world.train.iter().filter(stays).for_each(|(u, i, r)| rows.push(u, i, r));
+                world.train = Interactions::new(counts[0], counts[1], &rows).unwrap();
+                world.check_what_is_not_finite(&mut *offered(cuda, &world), &format!("{user:?} and {item:?}"));
+            }
+        }
     }
 }
 
@@ -342,7 +411,8 @@ fn what_does_not_fit_is_refused(cuda: &Cuda) {
     assert_eq!(error, "coefficients: expected 1 x 2, got 2 x 1");
     let error = passes.add_gradient(&DMatrix::zeros(1, 2), 1.0, users, &mut items[1..]).unwrap_err().to_string();
     assert_eq!(error, "factors of items: expected 24, got 23");
-    // Nothing to pass over.
+    // Nothing to pass over, or nothing to multiply.
+    assert!(cuda.cell_passes(&CellProblem { rank: 0, ..world.problem() }).unwrap().is_none());
     for counts in [[0, 4], [5, 0]] {
         let train = Interactions::new(counts[0], counts[1], &Rows::default()).unwrap();
         let [users, items] = counts.map(Classes::one);
