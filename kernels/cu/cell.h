@@ -1,7 +1,8 @@
 // A cell of the users x items matrix: from its raw product z to what a fairness loss sums, and to what flows back.
 //
 // With y = squash(z) and a function f of the prediction: term = f(y), pull = f'(y) squash'(z). Four cells of a thread
-// at a time, so that the form is looked up once for four, and exponentials skipped where no cell of the warp needs them.
+// at a time, so that the form is looked up once for four, and exponentials skipped where no cell of the warp needs
+// them.
 #pragma once
 #include "port.h"
 

@@ -50,8 +50,8 @@ struct Gradient {
   };
 
   // Where four owners of a panel stand in the row of an other: so that neither the 4 x 8 threads of a warp that write
-  // for 4 others each, nor those that read for one other, meet in a bank. 8 threads write at a time, and neighbours have
-  // other owners, whose last bit differs; so others change the bits beside it.
+  // for 4 others each, nor those that read for one other, meet in a bank. 8 threads write at a time, and neighbours
+  // have other owners, whose last bit differs; so others change the bits beside it.
   static __device__ __forceinline__ u32 quad(u32 panel, u32 owners, u32 other) {
     return (panel * 16 + (owners ^ other / 4 * 2 % 16)) * 4;
   }

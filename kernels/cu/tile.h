@@ -43,8 +43,9 @@ struct Tile {
   static __device__ __forceinline__ u32 user(u32 i) { return i / 4 * PANEL + user_quad() * 4 + i % 4; }
   static __device__ __forceinline__ u32 item(u32 j) { return j / 4 * PANEL + item_quad() * 4 + j % 4; }
 
-  // Starts to copy a slab of factors of each of `Panels` panels, `step` numbers apart, of which so many are there; zeros
-  // for others, and for factors that are not `there`. `from` are the four numbers of this thread in the first of them.
+  // Starts to copy a slab of factors of each of `Panels` panels, `step` numbers apart, of which so many are there;
+  // zeros for others, and for factors that are not `there`. `from` are the four numbers of this thread in the first
+  // of them.
   template <u32 Panels>
   static __device__ __forceinline__ void load(float (&to)[Panels][SLAB][Stride], const float* from, u64 step,
                                               u32 panels, bool there) {

@@ -192,13 +192,13 @@ impl<S: Simd> Constants<S> {
             Squash::None => z,
             Squash::Clamp { .. } => {
                 let clamped = simd.min_f32s(simd.max_f32s(z, self.low), self.high);
-                simd.mul_add_f32s(self.scale, clamped, self.shift)
+                or_nan(simd, z, simd.mul_add_f32s(self.scale, clamped, self.shift))
             }
             Squash::Tanh => {
                 let magnitude = simd.abs_f32s(z);
                 let e = exp(simd, simd.add_f32s(simd.neg_f32s(magnitude), simd.neg_f32s(magnitude)));
                 let y = simd.div_f32s(simd.sub_f32s(self.one, e), simd.add_f32s(self.one, e));
-                simd.select_f32s(simd.less_than_f32s(z, self.zero), simd.neg_f32s(y), y)
+                or_nan(simd, z, simd.select_f32s(simd.less_than_f32s(z, self.zero), simd.neg_f32s(y), y))
             }
         }
     }
@@ -235,7 +235,7 @@ impl<S: Simd> Constants<S> {
     /// The limit of the exceedance far from the threshold.
     #[inline(always)]
     fn step(&self, simd: S, t: S::f32s) -> S::f32s {
-        simd.select_f32s(simd.less_than_f32s(t, self.zero), self.one, self.zero)
+        or_nan(simd, t, simd.select_f32s(simd.less_than_f32s(t, self.zero), self.one, self.zero))
     }
 
     #[inline(always)]
@@ -249,7 +249,7 @@ impl<S: Simd> Constants<S> {
             Tail::Gaussian => gaussian_tail(simd, x),
         };
         let term = simd.select_f32s(simd.less_than_f32s(t, self.zero), simd.sub_f32s(self.one, tail), tail);
-        simd.select_f32s(simd.equal_f32s(t, self.zero), self.half, term)
+        or_nan(simd, t, simd.select_f32s(simd.equal_f32s(t, self.zero), self.half, term))
     }
 
     /// `phi(t) / h`; 0 outside the band, where it would become denormal, which is slow.
@@ -259,6 +259,12 @@ impl<S: Simd> Constants<S> {
         let inside = simd.less_than_f32s(simd.abs_f32s(t), self.band);
         simd.select_f32s(inside, simd.mul_f32s(e, self.peak), self.zero)
     }
+}
+
+/// `y`, but NaN where `x` is: processors differ in what they make of it in a maximum, and comparisons lose it.
+#[inline(always)]
+fn or_nan<S: Simd>(simd: S, x: S::f32s, y: S::f32s) -> S::f32s {
+    simd.select_f32s(simd.equal_f32s(x, x), y, x)
 }
 
 /// `erfc(x / sqrt 2) / 2` for x >= 0, within 1e-7: Abramowitz & Stegun 1964, 7.1.26.
@@ -375,6 +381,21 @@ mod tests {
         match cell.of {
             Pointwise::Exceedance(e) => e.tail == Tail::Exponential && (cell.squash.value(z) - e.tau).abs() < 1e-6,
             Pointwise::Score => false,
+        }
+    }
+
+    #[test]
+    fn nan_comes_through_to_the_sums() {
+        for cell in cells() {
+            for at in [0, 70] {
+                let mut z = vec![100.0; 80];
+                z[at] = f32::NAN;
+                let task = || Both { cell: &cell, z: &z, coefficient: &[1.0; 80] };
+                for (terms, _) in [pulp::Arch::new().dispatch(task()), task().with_simd(pulp::Scalar)] {
+                    let lost: Vec<_> = (0..80).filter(|&n| terms[n].is_nan() != (n == at)).collect();
+                    assert!(lost.is_empty(), "{cell:?}: {lost:?}");
+                }
+            }
         }
     }
 

@@ -61,8 +61,8 @@ struct World {
 }
 
 impl World {
-    /// Products about zero, as far up as a clamp goes; one of them at the threshold, some far away. Every fifth user and
-    /// the last item have no training row; rows of one cell stand there twice.
+    /// Products about zero, as far up as a clamp goes; one of them at the threshold, some far away. Every fifth user
+    /// and the last item have no training row; rows of one cell stand there twice.
     fn new(rank: usize, counts: [usize; 2], squash: Squash, of: Pointwise, splits: [Split; 2]) -> Self {
         let mut rng = Streams::new(11).child("cells").rng((rank * 1_000_000 + counts[0] * 1000 + counts[1]) as u64);
         let spread = if squash == STARS { 2.5 } else { 0.8 };

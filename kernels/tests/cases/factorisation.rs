@@ -187,10 +187,13 @@ fn pairs_with_a_fairness_loss_are_near_those_of_the_cpu(cuda: &Arc<Cuda>) {
 fn a_fit_that_diverges_says_so(cuda: &Arc<Cuda>) {
     let data = ratings(70, 67);
     let train = Training::of(&data, &data.ratings);
-    for squash in [Shape::None, Shape::Tanh] {
-        let fairness = Some(Nested::new("equal-experience", &json!({})).unwrap());
-        let wild = Mf { rank: 3, epochs: 6, learning_rate: 1e30, squash, fairness, ..Mf::default() };
-        let error = wild.fit(&train, &Run::new(1).with_dense(cuda.clone())).err().expect("too long steps");
-        assert!(matches!(error, Error::Diverged { step: Some(1..4), .. }), "{squash:?}: {error}");
+    for squash in [Shape::None, Shape::Tanh, Shape::FiveStars] {
+        for dense in [cuda.clone() as Arc<dyn Dense>, Arc::new(Cpu)] {
+            let fairness = Some(Nested::new("equal-experience", &json!({})).unwrap());
+            let wild = Mf { rank: 3, epochs: 6, learning_rate: 1e30, squash, fairness, ..Mf::default() };
+            let error = wild.fit(&train, &Run::new(1).with_dense(dense.clone())).err().expect("too long steps");
+            let diverged = matches!(error, Error::Diverged { step: Some(1..4), .. });
+            assert!(diverged, "{squash:?} on {}: {error}", dense.name());
+        }
     }
 }
