@@ -107,7 +107,7 @@ pub(crate) struct Machine {
 /// What computes scores.
 #[derive(Clone, Copy, Debug, Args)]
 pub(crate) struct Backend {
-    /// What computes scores, best items and ranks, which are the same on each, and trains mf on a fairness loss
+    /// What computes scores, best items and ranks, which are the same on each, and trains factors on a fairness loss
     ///
     /// What is trained there differs in the last digits from one device to another: the CPU's is what a seed stands
     /// for.
