@@ -62,12 +62,6 @@ __device__ __forceinline__ float min_or_nan(float x, float y) {
   return smaller;
 }
 
-// The nearest number with the 10 bits of TF32, ties away from zero, as the bits that mma_tf32 takes.
-__device__ __forceinline__ u32 to_tf32(float x) {
-  u32 bits;
-  asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(bits) : "f"(x));
-  return bits;
-}
 // D += A B of a whole warp, A 16 x 8, B 8 x 8, both in TF32, fragments as in the PTX manual for mma.m16n8k8: with
 // g = lane / 4 and t = lane % 4, a = A[g][t], A[g+8][t], A[g][t+4], A[g+8][t+4]; b = B[t][g], B[t+4][g];
 // d = D[g][2t], D[g][2t+1], D[g+8][2t], D[g+8][2t+1].

@@ -29,7 +29,8 @@ struct Halves {
   u32 high, low;
 };
 
-// to_tf32 of a finite number whose result is finite; that one's look at the others would take half the time of a split.
+// The nearest number with the 10 bits of TF32, ties away from zero, of a finite number where that is finite. The
+// device's instruction looks at the others too, which would take half the time of a split.
 __device__ __forceinline__ u32 rounded(float x) { return (__float_as_uint(x) + 0x1000u) & 0xffffe000u; }
 
 __device__ __forceinline__ Halves split(float x) {

@@ -244,12 +244,6 @@ inline float fast_reciprocal(float x) { return off_by(1.0f / x, 0x1p-23f, x); }
 inline float max_or_nan(float x, float y) { return x != x || y != y ? x + y : fmaxf(x, y); }
 inline float min_or_nan(float x, float y) { return x != x || y != y ? x + y : fminf(x, y); }
 
-// The nearest number with the 10 bits of TF32, ties away from zero.
-inline u32 to_tf32(float x) {
-  u32 bits = __float_as_uint(x);
-  bool finite = (bits & 0x7f800000u) != 0x7f800000u;
-  return (finite ? bits + 0x1000u : bits) & 0xffffe000u;
-}
 inline void mma_tf32(float (&d)[4], const u32 (&a)[4], const u32 (&b)[2], CALLED_AT) {
   emulator::multiply_tf32(d, a, b, file, line);
 }

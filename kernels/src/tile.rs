@@ -25,13 +25,17 @@ pub(crate) fn pack_items(items: &DMatrix<f32>, width: usize) -> Vec<f32> {
     let mut packed = vec![0.0; items.ncols().div_ceil(width) * width * rank];
     packed.par_chunks_mut((width * rank).max(1)).enumerate().for_each(|(panel, packed)| {
         let first = panel * width;
-        for at in 0..width.min(items.ncols() - first) {
-            let column = items.column(first + at);
-            for (to, &value) in packed.chunks_exact_mut(width).zip(column.as_slice()) {
-                to[at] = value;
-            }
-        }
+        fill(packed, width, items, first..items.ncols().min(first + width));
     });
+    packed
+}
+
+/// The factors of some entities, panel after panel of `width`; the last one is filled up with zeros.
+pub(crate) fn pack_rows(factors: &DMatrix<f32>, rows: &[u32], width: usize) -> Vec<f32> {
+    let rank = factors.nrows();
+    let mut packed = vec![0.0; rows.len().div_ceil(width) * width * rank];
+    let panels = packed.par_chunks_mut((width * rank).max(1)).zip(rows.par_chunks(width));
+    panels.for_each(|(panel, rows)| fill(panel, width, factors, rows.iter().map(|&row| row as usize)));
     packed
 }
 
@@ -41,11 +45,17 @@ pub(crate) fn pack_users(users: &DMatrix<f32>, rows: &[u32], packed: &mut Vec<f3
     packed.clear();
     packed.resize(rows.len().div_ceil(USERS) * USERS * rank, 0.0);
     for (strip, rows) in packed.chunks_exact_mut((USERS * rank).max(1)).zip(rows.chunks(USERS)) {
-        for (at, &row) in rows.iter().enumerate() {
-            let column = users.column(row as usize);
-            for (to, &value) in strip.chunks_exact_mut(USERS).zip(column.as_slice()) {
-                to[at] = value;
-            }
+        fill(strip, USERS, users, rows.iter().map(|&row| row as usize));
+    }
+}
+
+/// Puts the factors of some entities side by side, `width` of them for each factor.
+#[inline(always)]
+fn fill(panel: &mut [f32], width: usize, factors: &DMatrix<f32>, entities: impl Iterator<Item = usize>) {
+    for (at, entity) in entities.enumerate() {
+        let column = factors.column(entity);
+        for (to, &value) in panel.chunks_exact_mut(width).zip(column.as_slice()) {
+            to[at] = value;
         }
     }
 }

@@ -35,6 +35,7 @@ __device__ void transpose(const float* from, float* to, u32 tiles) {
 KERNEL(256, 1) emulator_transpose(const float* from, float* to, u32 tiles) { transpose<32>(from, to, tiles); }
 EXPORT(emulator_transpose)
 
+__device__ __forceinline__ u32 to_tf32(float x) { return (__float_as_uint(x) + 0x1000u) & 0xffffe000u; }
 // out = a b of 16 x 8 and 8 x 8, after rounding both to TF32.
 KERNEL(32, 1) emulator_product(const float* a, const float* b, float* out) {
   u32 g = threadIdx.x / 4, t = threadIdx.x % 4;

@@ -2,7 +2,7 @@
 
 use super::fault::Fault;
 use crate::cpu::largest;
-use crate::tile::pack_items;
+use crate::tile::{pack_items, pack_rows};
 use cudarc::driver::{CudaSlice, CudaStream};
 use nalgebra::DMatrix;
 use pulp::bytemuck;
@@ -15,8 +15,8 @@ pub(in crate::cuda) const PANEL: usize = 64;
 /// Tables of factors that stay on the device.
 const RESIDENTS: usize = 4;
 
-/// Numbers of two tables that are compared by one task.
-const COMPARED: usize = 1 << 16;
+/// Numbers that one task looks through.
+const TOGETHER: usize = 1 << 16;
 
 /// Factors of some entities on the device.
 #[derive(Debug)]
@@ -36,33 +36,19 @@ impl Panels {
 
     /// The columns `rows` of `factors`.
     pub(in crate::cuda) fn of(factors: &DMatrix<f32>, rows: &[u32], stream: &Arc<CudaStream>) -> Result<Self, Fault> {
-        Self::upload(&pack(factors, rows), rows.len(), factors.nrows(), stream)
+        Self::upload(&pack_rows(factors, rows, PANEL), rows.len(), factors.nrows(), stream)
     }
 
     fn upload(packed: &[f32], count: usize, rank: usize, stream: &Arc<CudaStream>) -> Result<Self, Fault> {
         let values = stream.clone_htod(packed)?;
-        Ok(Self { values, count: count as u32, rank: rank as u32, largest: largest(packed) })
+        let largest = packed.par_chunks(TOGETHER).map(largest).max().unwrap_or(0);
+        Ok(Self { values, count: count as u32, rank: rank as u32, largest })
     }
 
     /// Bytes of so many entities.
     pub(in crate::cuda) fn bytes(count: usize, rank: usize) -> usize {
         count.next_multiple_of(PANEL) * rank * size_of::<f32>()
     }
-}
-
-/// Some columns as panels, the last one filled up with zeros.
-fn pack(factors: &DMatrix<f32>, rows: &[u32]) -> Vec<f32> {
-    let rank = factors.nrows();
-    let mut packed = vec![0.0; rows.len().next_multiple_of(PANEL) * rank];
-    packed.par_chunks_mut(PANEL * rank).zip(rows.par_chunks(PANEL)).for_each(|(panel, rows)| {
-        for (at, &row) in rows.iter().enumerate() {
-            let column = factors.column(row as usize);
-            for (to, &value) in panel.chunks_exact_mut(PANEL).zip(column.as_slice()) {
-                to[at] = value;
-            }
-        }
-    });
-    packed
 }
 
 /// Tables of item factors that are on the device, the one used last at the end.
@@ -122,5 +108,5 @@ impl Residents {
 /// Whether two tables have the same bits.
 fn same(a: &DMatrix<f32>, b: &DMatrix<f32>) -> bool {
     let [left, right] = [a, b].map(|table| bytemuck::cast_slice::<f32, u32>(table.as_slice()));
-    a.shape() == b.shape() && left.par_chunks(COMPARED).zip(right.par_chunks(COMPARED)).all(|(a, b)| a == b)
+    a.shape() == b.shape() && left.par_chunks(TOGETHER).zip(right.par_chunks(TOGETHER)).all(|(a, b)| a == b)
 }
