@@ -33,7 +33,7 @@ pub struct Catalogue {
     ones: Vec<f64>,
     pub(super) dynamics: Dynamics,
     /// Length of the longest vector, and whose it is.
-    longest: (f64, usize),
+    pub(super) longest: (f64, usize),
 }
 
 impl Catalogue {

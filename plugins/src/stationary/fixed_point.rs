@@ -12,6 +12,8 @@ const STEPS: [usize; 2] = [300, 3000];
 const DAMPED: usize = 2000;
 /// Steps of Newton's method.
 const NEWTON: usize = 10;
+/// How much farther out than all items and the first profile Newton's method may look: what rounding needs.
+const OUTSIDE: f64 = 1e-6;
 /// How far Newton's method may lead from where an iteration was: farther, and it would be another stationary point.
 const NEAR: f64 = 0.05;
 /// How far from a profile that Newton's method found the iteration is begun again, to see whether it comes back, and steps.
@@ -215,6 +217,9 @@ impl Catalogue {
         };
         let mut u = DVector::from_column_slice(profile);
         let mut off = residual(&u);
+        // Stationary profiles are means of the first one and of items. Farther out, exponentials of scores overflow.
+        let first = start.iter().map(|u| u * u).sum::<f64>().sqrt();
+        let reach = (1.0 + OUTSIDE) * self.longest.0.max(first);
         let small = |off: &DVector<f64>, u: &DVector<f64>| off.amax() <= tolerance * u.amax().max(1.0);
         let mut jacobian = DMatrix::zeros(d, d);
         for _ in 0..NEWTON {
@@ -234,9 +239,11 @@ impl Catalogue {
             let mut share = 1.0;
             let next = loop {
                 let tried = &u - &step * share;
-                let rest = residual(&tried);
-                if rest.amax() < off.amax() {
-                    break Some((tried, rest));
+                if tried.norm() <= reach {
+                    let rest = residual(&tried);
+                    if rest.amax() < off.amax() {
+                        break Some((tried, rest));
+                    }
                 }
                 share /= 2.0;
                 if share < 1e-6 {
