@@ -57,7 +57,7 @@ use std::time::Instant;
 pub const NAME: &str = "harm";
 
 /// Raised when the same cell would be measured to other figures, by this protocol alone.
-pub const REVISION: u32 = 2;
+pub const REVISION: u32 = 3;
 
 /// A fitted recommender, as a source of profiles.
 pub struct Embedding {
