@@ -19,16 +19,23 @@ pub(crate) const CASES: &[Case] = &[
     ("what_does_not_fit_is_refused", what_does_not_fit_is_refused),
 ];
 
-const STARS: Squash = Squash::Clamp { low: 0.0, high: 5.0, scale: 1.0, shift: 0.0 };
-const SHIFTED: Squash = Squash::Clamp { low: -1.0, high: 1.5, scale: 2.0, shift: 0.25 };
+pub(super) const STARS: Squash = Squash::Clamp { low: 0.0, high: 5.0, scale: 1.0, shift: 0.0 };
+pub(super) const SHIFTED: Squash = Squash::Clamp { low: -1.0, high: 1.5, scale: 2.0, shift: 0.25 };
 
 fn exceedance(tau: f64, bandwidth: f64, tail: Tail) -> Pointwise {
     Pointwise::Exceedance(Exceedance { tau, bandwidth, tail })
 }
 
+/// The three formulas of a cell, near what is predicted with that squash.
+pub(super) fn forms(squash: Squash) -> [Pointwise; 3] {
+    let (tau, bandwidth) = if squash == STARS { (3.0, 0.01) } else { (0.25, 0.1) };
+    let [exponential, gaussian] = [Tail::Exponential, Tail::Gaussian].map(|tail| exceedance(tau, bandwidth, tail));
+    [exponential, gaussian, Pointwise::Score]
+}
+
 /// How many classes.
 #[derive(Clone, Copy, Debug)]
-enum Split {
+pub(super) enum Split {
     Into(usize),
     Each,
 }
@@ -50,7 +57,7 @@ impl Split {
 }
 
 /// A problem with factors.
-struct World {
+pub(super) struct World {
     rank: usize,
     width: usize,
     train: Interactions,
@@ -63,7 +70,7 @@ struct World {
 impl World {
     /// Products about zero, as far up as a clamp goes; one of them at the threshold, some far away. Every fifth user
     /// and the last item have no training row; rows of one cell stand there twice.
-    fn new(rank: usize, counts: [usize; 2], squash: Squash, of: Pointwise, splits: [Split; 2]) -> Self {
+    pub(super) fn new(rank: usize, counts: [usize; 2], squash: Squash, of: Pointwise, splits: [Split; 2]) -> Self {
         let mut rng = Streams::new(11).child("cells").rng((rank * 1_000_000 + counts[0] * 1000 + counts[1]) as u64);
         let spread = if squash == STARS { 2.5 } else { 0.8 };
         let reach = (3.0 * spread / (rank as f32).sqrt()).sqrt();
@@ -200,7 +207,7 @@ impl World {
     }
 
     /// Compares what `passes` compute with the definition, twice.
-    fn check(&self, passes: &mut dyn CellPasses) {
+    pub(super) fn check(&self, passes: &mut dyn CellPasses) {
         let what = format!(
             "{} factors, {:?} users and items, {:?}, {:?}, {:?} classes",
             self.rank,
@@ -269,15 +276,13 @@ impl World {
 }
 
 /// Passes of a world on the device.
-fn offered(cuda: &Cuda, world: &World) -> Box<dyn CellPasses> {
+pub(super) fn offered(cuda: &Cuda, world: &World) -> Box<dyn CellPasses> {
     cuda.cell_passes(&world.problem()).unwrap().expect("no work is too little, and memory is enough")
 }
 
 fn every_form_of_a_cell(cuda: &Cuda) {
     for squash in [Squash::None, Squash::Tanh, STARS, SHIFTED] {
-        let (tau, bandwidth) = if squash == STARS { (3.0, 0.01) } else { (0.25, 0.1) };
-        let of = [Tail::Exponential, Tail::Gaussian].map(|tail| exceedance(tau, bandwidth, tail));
-        for of in [of[0], of[1], Pointwise::Score] {
+        for of in forms(squash) {
             let world = World::new(5, [70, 67], squash, of, [Split::Into(2), Split::Into(2)]);
             world.check(&mut *offered(cuda, &world));
         }

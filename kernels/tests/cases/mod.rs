@@ -10,6 +10,7 @@ pub(crate) mod cells;
 pub(crate) mod data;
 pub(crate) mod factorisation;
 pub(crate) mod pairs;
+pub(crate) mod random;
 pub(crate) mod ranks;
 pub(crate) mod scores;
 pub(crate) mod scores_tf32;

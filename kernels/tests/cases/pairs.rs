@@ -26,12 +26,12 @@ pub(crate) const CASES: &[Case] = &[
 const ADAGRAD: Descent = Descent::Adagrad { rate: 0.05, start: 0.1 };
 const RULE: Rule = Rule { descent: ADAGRAD, l2: 0.0, weight: 1.0, cut: true };
 
-fn tables(rank: usize, users: usize, items: usize, biased: bool) -> Tables {
+pub(super) fn tables(rank: usize, users: usize, items: usize, biased: bool) -> Tables {
     let biases = biased.then(|| factors(1, items, false, "b").as_slice().to_vec());
     Tables { users: factors(rank, users, false, "pu"), items: factors(rank, items, false, "pi"), biases }
 }
 
-fn triples(pairs: usize, users: usize, items: usize, label: &str) -> Triples {
+pub(super) fn triples(pairs: usize, users: usize, items: usize, label: &str) -> Triples {
     let mut rng = Streams::new(9).child(label).rng(pairs as u64);
     let mut draw = |bound: usize| (0..pairs).map(|_| rng.random_range(0..bound as u32)).collect();
     Triples { users: draw(users), positives: draw(items), negatives: draw(items) }
@@ -43,7 +43,7 @@ fn of(pairs: &[[u32; 3]]) -> Triples {
 }
 
 /// Takes the same steps on the device and in double precision, and compares after each; then once more from the start.
-fn same(
+pub(super) fn same(
     cuda: &Cuda,
     tables: &Tables,
     rule: Rule,

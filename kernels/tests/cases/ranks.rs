@@ -20,7 +20,7 @@ pub(crate) const CASES: &[Case] = &[
     ("held_out_misfits", held_out_misfits),
 ];
 
-fn same(
+pub(super) fn same(
     cuda: &Cuda,
     users: &DMatrix<f32>,
     asked: &[u32],

@@ -19,7 +19,7 @@ pub(crate) const CASES: &[Case] = &[
     ("misfits_are_refused", misfits_are_refused),
 ];
 
-fn same(cuda: &Cuda, users: &DMatrix<f32>, rows: &[u32], items: &DMatrix<f32>) {
+pub(super) fn same(cuda: &Cuda, users: &DMatrix<f32>, rows: &[u32], items: &DMatrix<f32>) {
     let [mut expected, mut got] = [DMatrix::zeros(0, 0), DMatrix::from_element(2, 3, 5.0)];
     Reference.scores(users, rows, items, &mut expected).unwrap();
     cuda.scores(users, rows, items, &mut got).unwrap();

@@ -27,7 +27,14 @@ fn rows(top: &TopK) -> Vec<(&[u32], Vec<u32>)> {
     (0..top.len()).map(|b| (top.items(b), bits(b))).collect()
 }
 
-fn same(cuda: &Cuda, users: &DMatrix<f32>, asked: &[u32], items: &DMatrix<f32>, seen: Option<&Compressed>, k: usize) {
+pub(super) fn same(
+    cuda: &Cuda,
+    users: &DMatrix<f32>,
+    asked: &[u32],
+    items: &DMatrix<f32>,
+    seen: Option<&Compressed>,
+    k: usize,
+) {
     let what = format!("{} factors, {} users, {} items, best {k}", items.nrows(), asked.len(), items.ncols());
     let expected = Cpu.top_k(users, asked, items, seen, k);
     let got = cuda.top_k(users, asked, items, seen, k);

@@ -70,6 +70,7 @@ run_tables!(
     cells on SEVERAL,
     factorisation on ONE,
     pairs on SEVERAL,
+    random on SEVERAL,
     ranks on SEVERAL,
     scores on SEVERAL,
     scores_tf32 on SEVERAL,

@@ -43,4 +43,4 @@ macro_rules! tests {
     };
 }
 
-tests!(agreement, cells, factorisation, pairs, ranks, scores, scores_tf32, timing, top_k);
+tests!(agreement, cells, factorisation, pairs, random, ranks, scores, scores_tf32, timing, top_k);
