@@ -80,21 +80,7 @@ fn gradients_and_fits_are_near_those_of_the_cpu(cuda: &Arc<Cuda>) {
 /// Every loss there is with its defaults, and those that compute something else with other parameters.
 fn losses() -> Vec<(&'static str, Json)> {
     let registry = Registry::<dyn FairnessLoss>::linked().unwrap();
-    let names: Vec<&'static str> = registry.iter().map(|plugin| plugin.name).collect();
-    for name in [
-        "absolute-unfairness",
-        "equal-experience",
-        "item-group",
-        "non-parity",
-        "overestimation-unfairness",
-        "underestimation-unfairness",
-        "user-group",
-        "value",
-        "value-unfairness",
-    ] {
-        assert!(names.contains(&name), "{name} is not linked");
-    }
-    let mut losses: Vec<_> = names.into_iter().map(|name| (name, json!({}))).collect();
+    let mut losses: Vec<_> = registry.iter().map(|plugin| (plugin.name, json!({}))).collect();
     for name in ["equal-experience", "item-group", "user-group"] {
         losses.extend(["huber", "exact"].map(|variant| (name, json!({ "variant": variant }))));
         losses.push((name, json!({ "variant": "exact", "bandwidth": 0.1, "delta": 0.3, "threshold": 0.125 })));

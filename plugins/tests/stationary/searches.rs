@@ -5,12 +5,12 @@ use evenhand_core::{Cardinality, Dynamics, Lottery, Plan, SizeRule};
 use evenhand_plugins::stationary::{Effort, FoundBy, Protocol};
 use proptest::prelude::*;
 
+const PROTOCOL: Protocol = Protocol { starts: 3, evaluations: 100, tolerance: 1e-6, dropped: 1e-3, sets: 1000 };
+
 /// Whether an objective is as high as another but for what an ascent may leave over.
 fn reaches(objective: f64, other: f64) -> bool {
     objective >= other - Effort::default().tolerance * other.abs().max(1.0)
 }
-
-const PROTOCOL: Protocol = Protocol { starts: 3, evaluations: 100, tolerance: 1e-6, dropped: 1e-3, sets: 1000 };
 
 fn best(world: &World, size: usize, rule: SizeRule) -> Plan {
     world.search(Effort::default(), |search| search.best(Cardinality { size, rule }, &mut rng(1)).unwrap())
